@@ -1,0 +1,1 @@
+"""What every room shares: errors, types, tree algebra, chunking, precision, devices."""

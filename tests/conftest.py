@@ -1,0 +1,18 @@
+"""Test settings: 64-bit, typed keys checked for reuse, rank promotion refused, compiled programs kept between runs."""
+
+import os
+
+os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+
+import jax
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", os.path.join(os.path.dirname(__file__), "..", ".jax_cache"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+hook = install_import_hook(["qml", "symmetries", "diffquantum", "drivers"], "beartype.beartype")

@@ -1,0 +1,1 @@
+"""Helpers of the tests: exact twins, z-scores, systems with known answers."""
