@@ -34,7 +34,7 @@ def test_pyright():
 
 
 def test_sizes():
-    """Functions of at most 60 lines and files of at most 400, docstrings not counted, unless the reason is written down."""
+    """Functions of at most 60 lines, files of at most 400, docstrings not counted, unless a reason is written down."""
     offenders = []
     for file in FILES:
         text = file.read_text()
