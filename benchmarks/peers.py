@@ -1,0 +1,270 @@
+"""Rival and gradket on the same input, in one process, called alternately; one JSON line a case.
+
+    pip install -e ".[bench]"
+    python benchmarks/peers.py --list
+    python benchmarks/peers.py vmc-step-tfim64 --repeats 7
+    taskset -c 0 python benchmarks/peers.py all          # one pinned core: read "cpu"
+    OPENBLAS_NUM_THREADS=1 python benchmarks/peers.py all   # two cores: read "wall"
+
+`ratio` is the rival's median process-CPU time over ours (above 1: gradket is faster); `wall_ratio` that of wall time.
+`max_abs_difference` compares the results, so that a fast wrong answer shows.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("NETKET_NO_ASCII_LOGO", "1")
+os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
+
+
+class Pair(NamedTuple):
+    """One comparison: two thunks that do the same work, and the largest difference of their answers."""
+
+    rival: Callable[[], object]
+    ours: Callable[[], object]
+    difference: Callable[[], float]
+    how: str
+
+
+def _tfim64():
+    """TFIM chain of 64 sites, real RBM of density 1, the same parameters and the same 1008 samples on both sides."""
+    import jax
+    import jax.numpy as jnp
+    import netket as nk
+    from flax import nnx
+
+    import qml
+
+    sites, samples, chains = 64, 1008, 16
+    space = nk.hilbert.Spin(0.5, sites)
+    graph = nk.graph.Chain(sites)
+    theirs_h = nk.operator.IsingJax(space, graph, h=1.0, J=-1.0)
+    theirs = nk.vqs.MCState(
+        nk.sampler.MetropolisLocal(space, n_chains=chains),
+        nk.models.RBM(alpha=1, param_dtype=float),
+        n_samples=samples,
+        n_discard_per_chain=0,
+        seed=1,
+        sampler_seed=2,
+    )
+    hilbert = qml.hilbert.Spin(sites)
+    ours_h = qml.operator.Ising(hilbert, qml.lattice.Chain(sites), j=-1.0, h=1.0)
+    model = qml.ansatz.RBM(hilbert, alpha=1, dtype=float, rngs=nnx.Rngs(0))
+    ours = qml.MCState(model, hilbert, samples=samples, chains=chains, key=jax.random.key(2))
+    numbers = theirs.parameters
+    ours = ours.with_params(
+        {
+            "visible": numbers["visible_bias"],
+            "hidden": numbers["Dense"]["bias"],
+            "kernel": numbers["Dense"]["kernel"],
+        }
+    )
+    x = jnp.asarray(theirs.samples).reshape(-1, sites)
+    return theirs, theirs_h, ours, ours_h, x
+
+
+def vmc_step() -> Pair:
+    """One whole VMC step: sampling, local energies, minSR, update."""
+    import jax
+    import jax.numpy as jnp
+    import netket as nk
+    import optax
+
+    import drivers
+    import qml
+
+    theirs, theirs_h, ours, ours_h, x = _tfim64()
+    shift, rate = 0.01, 0.01
+    driver = nk.driver.VMC_SR(
+        theirs_h, nk.optimizer.Sgd(rate), variational_state=theirs, diag_shift=shift, use_ntk=True, on_the_fly=True
+    )
+    numbers = jax.tree.map(jnp.copy, theirs.parameters)
+    precondition = qml.estimate.SR(shift=shift)
+    vmc = drivers.VMC(ours_h, optax.sgd(rate), precondition=precondition)
+    carry = [vmc.init(ours, jax.random.key(5))]
+    step = drivers.base.compile_step(vmc, carry[0])
+
+    def rival():
+        driver.run(1, show_progress=False, out=None)
+        return theirs.parameters
+
+    def mine():
+        carry[0], info = step(carry[0])
+        return info
+
+    def difference() -> float:
+        from netket._src.ngd.srt_onthefly import srt_onthefly
+        from netket.optimizer.solver import cholesky
+
+        rows = qml.estimate.Samples(x, jnp.full(len(x), 1 / len(x)), ours.log_psi(x), len(x))
+        local = qml.estimate.local_values(ours.ansatz, ours.params, ours_h, x)
+        direction = precondition.direction(ours.ansatz, ours.params, rows, local)
+        update, *_ = srt_onthefly(
+            theirs._apply_fun, local, numbers, {}, x, diag_shift=shift, solver_fn=cholesky, mode="real", chunk_size=None
+        )
+        pairs = (
+            (update["Dense"]["kernel"], direction.update["kernel"]),
+            (update["Dense"]["bias"], direction.update["hidden"]),
+            (update["visible_bias"], direction.update["visible"]),
+        )
+        return max(float(jnp.abs(a - b).max()) for a, b in pairs)
+
+    how = "TFIM 64, RBM alpha=1, 1008 samples, 16 chains; rival VMC_SR(use_ntk, on_the_fly); difference: SR update"
+    return Pair(rival, mine, difference, how)
+
+
+def local_energy() -> Pair:
+    """Local energies of 1008 configurations."""
+    import jax
+    import jax.numpy as jnp
+
+    import qml
+
+    theirs, theirs_h, ours, ours_h, x = _tfim64()
+    kernel = jax.jit(lambda params, h: qml.estimate.local_values(ours.ansatz, params, h, x))
+
+    def rival():
+        return theirs.local_estimators(theirs_h)
+
+    def mine():
+        return kernel(ours.params, ours_h)
+
+    def difference() -> float:
+        return float(jnp.abs(rival().reshape(-1) - mine()).max())
+
+    return Pair(rival, mine, difference, "TFIM 64, RBM alpha=1, local energies of the same 1008 configurations")
+
+
+def sampling() -> Pair:
+    """One production run of the sampler: 63 sweeps of 16 chains."""
+    import jax
+    import jax.numpy as jnp
+
+    theirs, _, ours, _, _ = _tfim64()
+    draw = jax.jit(lambda state: state.sample())
+    box = [ours]
+
+    def rival():
+        theirs.reset()
+        return theirs.samples
+
+    def mine():
+        box[0], samples = draw(box[0])
+        return samples.x
+
+    def difference() -> float:
+        a = jnp.concatenate([jnp.asarray(rival()).reshape(-1, 64) for _ in range(20)]).astype(float)
+        b = jnp.concatenate([mine() for _ in range(20)]).astype(float)
+        zz = [jnp.mean(s * jnp.roll(s, 1, axis=1)) for s in (a, b)]
+        return float(jnp.abs(zz[0] - zz[1]))
+
+    how = "TFIM 64, RBM alpha=1, 16 chains x 63 sweeps; difference: <Z Z> over 20 draws each (statistical)"
+    return Pair(rival, mine, difference, how)
+
+
+def lanczos() -> Pair:
+    """Ground state of the TFIM chain of 16 sites."""
+    import netket as nk
+
+    import qml
+
+    sites = 16
+    space = nk.hilbert.Spin(0.5, sites)
+    theirs = nk.operator.IsingJax(space, nk.graph.Chain(sites), h=1.0, J=-1.0)
+    hilbert = qml.hilbert.Spin(sites)
+    ours = qml.operator.Ising(hilbert, qml.lattice.Chain(sites), j=-1.0, h=1.0)
+
+    def rival():
+        return nk.exact.lanczos_ed(theirs, k=1)
+
+    def mine():
+        return qml.exact.ground_state(ours).energies
+
+    return Pair(rival, mine, lambda: abs(float(rival()[0]) - float(mine()[0])), "TFIM 16, lanczos_ed at its defaults")
+
+
+CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
+    "vmc-step-tfim64": ("NetKet", vmc_step),
+    "local-energy-tfim64": ("NetKet", local_energy),
+    "sampling-tfim64": ("NetKet", sampling),
+    "lanczos-tfim16": ("NetKet", lanczos),
+}
+
+
+def measure(pair: Pair, repeats: int) -> dict:
+    """Call both alternately; medians of process-CPU and wall time."""
+    import jax
+
+    times = {"rival": ([], []), "ours": ([], [])}
+    for name in times:
+        jax.block_until_ready(getattr(pair, name)())
+    for _ in range(repeats):
+        for name, (cpu, wall) in times.items():
+            c, w = time.process_time(), time.perf_counter()
+            jax.block_until_ready(getattr(pair, name)())
+            cpu.append(time.process_time() - c)
+            wall.append(time.perf_counter() - w)
+    rival, ours = ({"cpu": statistics.median(c), "wall": statistics.median(w)} for c, w in times.values())
+    return {
+        "rival_seconds": rival,
+        "our_seconds": ours,
+        "ratio": rival["cpu"] / ours["cpu"],
+        "wall_ratio": rival["wall"] / ours["wall"],
+    }
+
+
+def run_case(name: str, repeats: int) -> dict:
+    """Build, measure and compare one case."""
+    import importlib.metadata
+
+    rival, build = CASES[name]
+    pair = build()
+    difference = pair.difference()
+    numbers = measure(pair, repeats)
+    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {
+        "case": name,
+        "rival": f"{rival} {importlib.metadata.version(rival.lower())}",
+        "ours": "gradket",
+        "ratio": numbers.pop("ratio"),
+        "max_abs_difference": difference,
+        "how": pair.how,
+        **numbers,
+        "cores": affinity,
+        "openblas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "default"),
+        "repeats": repeats,
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="?", choices=[*CASES, "all"])
+    parser.add_argument("--list", action="store_true", help="name the cases")
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    if arguments.list or arguments.case is None:
+        for name, (rival, build) in CASES.items():
+            print(f"{name:24} {rival:8} {(build.__doc__ or '').strip()}")
+        return
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    for name in CASES if arguments.case == "all" else [arguments.case]:
+        with contextlib.suppress(KeyboardInterrupt):
+            print(json.dumps(run_case(name, arguments.repeats)), flush=True)
+
+
+if __name__ == "__main__":
+    import pathlib
+    import sys
+
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+    main()
