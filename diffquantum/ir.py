@@ -230,3 +230,82 @@ def number_sites(program: Program) -> Program:
     from diffquantum.check import with_sites
 
     return with_sites(program)
+
+
+# ---------------------------------------------------------------------------------------------------- tools
+
+
+def parts(expression: Expression) -> tuple[Expression, ...]:
+    """The expressions directly inside an expression."""
+    match expression:
+        case Unary(_, x):
+            return (x,)
+        case Binary(_, x, y):
+            return (x, y)
+        case Select(condition, yes, no):
+            return (condition, yes, no)
+        case Index(_, index):
+            return (index,)
+        case _:
+            return ()
+
+
+def rebuild(expression: Expression, inner: tuple[Expression, ...]) -> Expression:
+    """The same operation on other parts."""
+    match expression:
+        case Unary(op, _):
+            return Unary(op, *inner)
+        case Binary(op, _, _):
+            return Binary(op, *inner)
+        case Select():
+            return Select(*inner)
+        case Index(table, _):
+            return Index(table, *inner)
+        case _:
+            return expression
+
+
+def variables(expression: Expression) -> frozenset[str]:
+    """Names of the variables an expression reads."""
+    if isinstance(expression, Var):
+        return frozenset((expression.name,))
+    return frozenset().union(*(variables(part) for part in parts(expression)))
+
+
+def parameter_indices(expression: Expression) -> frozenset[int]:
+    """Indices of the parameters that appear in an expression itself (not through variables)."""
+    if isinstance(expression, Parameter):
+        return frozenset((expression.index,))
+    return frozenset().union(*(parameter_indices(part) for part in parts(expression)))
+
+
+def reads(statement: Statement) -> tuple[Expression, ...]:
+    """The expressions a statement evaluates itself, without those of its inner blocks."""
+    match statement:
+        case Gate(_, qubits, angle):
+            return qubits if angle is None else (*qubits, angle)
+        case Measure(qubit) | Reset(qubit):
+            return (qubit,)
+        case Assign(_, value):
+            return (value,)
+        case If(condition) | While(_, condition):
+            return (condition,)
+        case Call(_, arguments):
+            return arguments
+    raise TypeError(f"not a statement: {statement!r}")
+
+
+def writes(statement: Statement) -> tuple[str, ...]:
+    """The variables a statement sets itself, without those of its inner blocks."""
+    match statement:
+        case Measure(_, target) | Assign(target):
+            return (target,)
+        case Call(_, _, targets):
+            return targets
+        case _:
+            return ()
+
+
+def written(block: Block) -> frozenset[str]:
+    """All variables that a block sets, inner blocks included."""
+    return frozenset(name for statement in walk(block) for name in writes(statement))

@@ -1,0 +1,517 @@
+"""QIR text (Adaptive profile, parameters as opaque calls) to the structured program IR."""
+
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Iterator
+
+import pyqir
+
+from diffquantum.errors import UnsupportedError
+from diffquantum.flow import Node, structure
+from diffquantum.ir import (
+    FIXED,
+    ROTATIONS,
+    Assign,
+    Binary,
+    Block,
+    Const,
+    Expression,
+    Gate,
+    Index,
+    Measure,
+    OutputKind,
+    Parameter,
+    Program,
+    Reset,
+    Select,
+    Unary,
+    Var,
+)
+from diffquantum.tidy import fold, size, tidy
+
+PARAMETER = "GradketParameter"  # the opaque function that stands for a parameter
+MATH = {
+    "Sin": "sin", "Cos": "cos", "Tan": "tan", "ArcSin": "asin", "ArcCos": "acos", "ArcTan": "atan", "Sqrt": "sqrt",
+    "Log": "log", "AbsD": "abs", "AbsI": "abs", "llvm.fabs.f64": "abs", "Truncate": "trunc",
+}  # fmt: skip
+INTEGER = {
+    "ADD": "add", "SUB": "sub", "MUL": "mul", "SDIV": "div", "SREM": "mod", "AND": "and", "OR": "or", "XOR": "xor",
+    "SHL": "shl", "ASHR": "shr",
+}  # fmt: skip
+FLOAT = {"FADD": "add", "FSUB": "sub", "FMUL": "mul", "FDIV": "div", "FREM": "mod"}
+PREDICATE = {
+    "EQ": "eq", "NE": "ne", "SLT": "lt", "SLE": "le", "SGT": "gt", "SGE": "ge",
+    "OEQ": "eq", "ONE": "ne", "UNE": "ne", "OLT": "lt", "OLE": "le", "OGT": "gt", "OGE": "ge",
+}  # fmt: skip
+GATES = {"cnot": "cx", "s__adj": "s_adj", "t__adj": "t_adj", "sx__adj": "sx_adj", "ccnot": "ccx"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Slot:
+    """Memory of `count` scalars, kept in the variables `name` or `name_0 name_1 ...`."""
+
+    name: str
+    count: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """A global constant array."""
+
+    values: tuple[bool | int | float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Element:
+    """The address of one entry of an array."""
+
+    base: "_Slot | _Table"
+    index: Expression
+
+
+_Value = Expression | _Slot | _Table | _Element
+
+
+def read(
+    text: str, name: str, parameters: tuple[str, ...], register: tuple[int, ...] = (), source: str = ""
+) -> Program:
+    """Read a program from QIR.
+
+    Args:
+        text: QIR of one entry point, without recursion other than tail calls.
+        name: name of the program.
+        parameters: names of the parameters; parameter `i` is a call of the function `GradketParameter` with `i`.
+        register: qubits an observable acts on.
+        source: the Q# text, kept for messages.
+
+    Returns:
+        The structured program.
+
+    Raises:
+        UnsupportedError: something in the text has no meaning here.
+    """
+    return _Reader(text).program(name, parameters, register, source)
+
+
+class _Reader:
+    """One module; functions are lowered once per call, with their arguments filled in."""
+
+    def __init__(self, text: str):
+        self.context = pyqir.Context()
+        self.module = pyqir.Module.from_ir(self.context, text)
+        self.functions = {f.name: f for f in self.module.functions if len(list(f.basic_blocks))}
+        self.tables = _tables(text)
+        self.stack: list[str] = []
+        self.counters: dict[str, Iterator[int]] = {}
+        self.outputs: list[tuple[str, Expression]] = []
+        self.shape: list[tuple[str, int]] = []
+
+    def fresh(self, prefix: str) -> str:
+        return f"{prefix}{next(self.counters.setdefault(prefix, itertools.count()))}"
+
+    def names(self, prefix: str) -> Iterator[str]:
+        while True:
+            yield self.fresh(prefix)
+
+    def program(self, name: str, parameters: tuple[str, ...], register: tuple[int, ...], source: str) -> Program:
+        entry = next(f for f in self.module.functions if pyqir.is_entry_point(f))
+        qubits = pyqir.required_num_qubits(entry) or 0
+        body, _ = self.lower(entry.name, ())
+        kind = _kind(self.shape, [k for k, _ in self.outputs])
+        outputs = tuple(value for _, value in self.outputs)
+        program = Program(name, parameters, qubits, body, outputs, kind, register, (), source)
+        return tidy(program)
+
+    # ------------------------------------------------------------------------------------------ functions
+
+    def lower(self, name: str, arguments: tuple[_Value, ...]) -> tuple[Block, Expression | None]:
+        """The block of a function with these arguments, and the expression it returns."""
+        if name in self.stack:
+            raise UnsupportedError(
+                f"The operation {name} calls itself, and goes on after the call.",
+                got="recursion that is not a tail call",
+                expected="recursion as the last thing an operation does, or a loop",
+                try_="write the recursion as a repeat or while loop",
+            )
+        self.stack.append(name)
+        function = self.functions[name]
+        lowering = _Function(self, function, arguments)
+        block = structure(lowering.entry, lowering.nodes(), self.names("go"))
+        self.stack.pop()
+        return (*lowering.prologue, *block), lowering.result
+
+
+class _Function:
+    """The lowering of one function for one call."""
+
+    def __init__(self, reader: _Reader, function: pyqir.Function, arguments: tuple[_Value, ...]):
+        self.reader, self.function = reader, function
+        self.blocks = {b.name: list(b.instructions) for b in function.basic_blocks}
+        self.entry = function.basic_blocks[0].name
+        self.values: dict[str, _Value] = {}
+        self.prologue: Block = ()
+        self.tail = _tail_calls(function.name, self.blocks)
+        self.slots: tuple[str, ...] = ()
+        self.result: Expression | None = None
+        self.uses: dict[str, int] = {}
+        for instructions in self.blocks.values():
+            for instruction in instructions:
+                for operand in instruction.operands:
+                    self.uses[operand.name] = self.uses.get(operand.name, 0) + 1
+        names = [p.name for p in function.params]
+        if self.tail and any(arg != p for args in self.tail.values() for arg, p in zip(args, names)):
+            self.slots = tuple(reader.fresh("a") for _ in names)  # arguments that change from turn to turn
+            if not all(isinstance(a, Expression) for a in arguments):
+                raise _unsupported(f"recursion of {function.name} with arrays")
+            self.prologue = tuple(Assign(s, a) for s, a in zip(self.slots, arguments))  # type: ignore[arg-type]
+            self.values.update((n, Var(s)) for n, s in zip(names, self.slots))
+        else:
+            self.values.update(zip(names, arguments, strict=True))
+
+    def nodes(self) -> dict[str, Node]:
+        """The control flow graph; phi nodes become assignments on the edges."""
+        out: dict[str, Node] = {}
+        for name in _order(self.entry, self.blocks):
+            for instruction in self.blocks[name]:
+                if isinstance(instruction, pyqir.Phi):
+                    self.values[instruction.name] = Var(self.reader.fresh("p"))
+        for name in _order(self.entry, self.blocks):
+            code: list = []
+            targets: tuple[str, ...] = ()
+            condition = None
+            for position, instruction in enumerate(self.blocks[name]):
+                if (name, position) in self.tail:
+                    code += self.again(self.tail[name, position], instruction)
+                    targets = (self.entry,)
+                    break
+                if _opcode(instruction) == "BR":
+                    targets, condition = self.branch(instruction)
+                elif _opcode(instruction) == "RET":
+                    code += self.leave(instruction)
+                else:
+                    code += self.step(instruction)
+            edges = tuple(self.edge(name, target, out) for target in targets)
+            out[name] = Node(tuple(code), edges, condition if len(edges) == 2 else None)
+        return out
+
+    def again(self, arguments: tuple[str, ...], call: pyqir.Call) -> list:
+        """Set the arguments for another turn of a tail call."""
+        if not self.slots:
+            return []
+        values = [self.expression(a) for a in call.args]
+        held = [self.reader.fresh("t") for _ in values]
+        return [Assign(t, v) for t, v in zip(held, values)] + [Assign(s, Var(t)) for s, t in zip(self.slots, held)]
+
+    def branch(self, instruction) -> tuple[tuple[str, ...], Expression | None]:
+        operands = instruction.operands
+        if len(operands) == 1:
+            return (operands[0].name,), None
+        condition, no, yes = operands  # the reader lists the false target first
+        if yes.name == no.name:
+            return (yes.name,), None
+        return (yes.name, no.name), self.expression(condition)
+
+    def leave(self, instruction) -> list:
+        """A return: the value goes to one variable that all returns share."""
+        if not instruction.operands or self.function.name == "ENTRYPOINT__main":
+            return []
+        if not isinstance(self.result, Var):
+            self.result = Var(self.reader.fresh("f"))
+        return [Assign(self.result.name, self.expression(instruction.operands[0]))]
+
+    def edge(self, source: str, target: str, out: dict[str, Node]) -> str:
+        """Name of the node to go to: the target, or a new one that sets its phi variables first."""
+        phis = [i for i in self.blocks[target] if isinstance(i, pyqir.Phi)]
+        if not phis:
+            return target
+        held, code = [], []
+        for phi in phis:
+            value = next(self.expression(v) for v, block in phi.incoming if block.name == source)
+            held.append(Var(self.reader.fresh("t")))
+            code.append(Assign(held[-1].name, value))
+        code += [Assign(self.values[p.name].name, h) for p, h in zip(phis, held)]  # type: ignore[union-attr]
+        name = f"{source}->{target}"
+        out[name] = Node(tuple(code), (target,))
+        return name
+
+    # ------------------------------------------------------------------------------------------ instructions
+
+    def value(self, operand: pyqir.Value) -> _Value:
+        """An operand: expression, memory, table or address. (`pyqir.ptr_id` must not see globals.)"""
+        if isinstance(operand, pyqir.IntConstant):
+            if operand.type.width == 1:
+                return Const(bool(operand.value))
+            return Const(operand.value - 2**64 if operand.value >= 2**63 else operand.value)
+        if isinstance(operand, pyqir.FloatConstant):
+            return Const(float(operand.value))
+        if isinstance(operand, pyqir.Constant):
+            text = str(operand)
+            found = re.search(r"@([\w.]+)", text)  # a global prints with its whole definition
+            if found and found.group(1) in self.reader.tables:
+                return self.reader.tables[found.group(1)]
+            if text.split() == ["ptr", "null"]:
+                return Const(0)
+            if found := re.fullmatch(r"ptr inttoptr \(i64 (\d+) to ptr\)", text.strip()):
+                return Const(int(found.group(1)))
+            raise _unsupported(f"the constant {text}")
+        return self.values[operand.name]
+
+    def expression(self, operand: pyqir.Value) -> Expression:
+        value = self.value(operand)
+        if not isinstance(value, Expression):
+            raise _unsupported("an address used as a number")
+        return value
+
+    def step(self, instruction) -> list:
+        """One instruction that is not a jump: set `values`, return statements."""
+        if isinstance(instruction, pyqir.Call):
+            return self.call(instruction)
+        if isinstance(instruction, pyqir.Phi):
+            return []
+        opcode, name = _opcode(instruction), instruction.name
+        if opcode == "ALLOCA":
+            found = re.search(r"alloca \[(\d+) x", str(instruction))
+            kind = re.search(r"alloca (?:\[\d+ x )?(\w+)", str(instruction))
+            prefix = {"i1": "b", "i64": "n", "double": "x"}.get(kind.group(1) if kind else "", "v")
+            self.values[name] = _Slot(self.reader.fresh(prefix), int(found.group(1)) if found else None)
+            return []
+        if opcode == "GET_ELEMENT_PTR":
+            base = self.value(instruction.operands[0])
+            if not isinstance(base, _Slot | _Table):
+                raise _unsupported("an array inside an array")
+            self.values[name] = _Element(base, self.expression(instruction.operands[-1]))
+            return []
+        if opcode == "STORE":
+            return self.store(self.value(instruction.operands[1]), self.expression(instruction.operands[0]))
+        if opcode == "LOAD":
+            target = self.reader.fresh("t")
+            self.values[name] = Var(target)
+            return [Assign(target, self.load(self.value(instruction.operands[0])))]
+        return self.define(name, self.arithmetic(opcode, instruction))
+
+    def define(self, name: str, value: Expression) -> list:
+        """Name a value: small or once used ones stay expressions."""
+        value = fold(value)
+        if self.uses.get(name, 0) > 1 and size(value) > 8:
+            target = self.reader.fresh("t")
+            self.values[name] = Var(target)
+            return [Assign(target, value)]
+        self.values[name] = value
+        return []
+
+    def store(self, place: _Value, value: Expression) -> list:
+        match place:
+            case _Slot(slot, None):
+                return [Assign(slot, value)]
+            case _Element(_Slot(slot, int(count)), index):
+                if isinstance(index, Const):
+                    return [Assign(f"{slot}_{index.value}", value)]
+                names = [f"{slot}_{i}" for i in range(count)]
+                return [Assign(n, Select(Binary("eq", index, Const(i)), value, Var(n))) for i, n in enumerate(names)]
+        raise _unsupported("a store to a constant")
+
+    def load(self, place: _Value) -> Expression:
+        match place:
+            case _Slot(slot, None):
+                return Var(slot)
+            case _Element(_Slot(slot, int(count)), index):
+                return _choose(index, [Var(f"{slot}_{i}") for i in range(count)])
+            case _Element(_Table(values), index):
+                return fold(Index(values, index))
+        raise _unsupported("a load from an unknown place")
+
+    def arithmetic(self, opcode: str, instruction) -> Expression:
+        operands = [self.expression(o) for o in instruction.operands]
+        if opcode in INTEGER:
+            return Binary(INTEGER[opcode], *operands)
+        if opcode in FLOAT:
+            return Binary(FLOAT[opcode], *operands)
+        if opcode in ("ICMP", "FCMP"):
+            predicate = str(instruction.predicate).split(".")[-1]
+            if predicate in PREDICATE:
+                return Binary(PREDICATE[predicate], *operands)
+        if opcode == "SELECT":
+            return Select(*operands)
+        if opcode == "FNEG":
+            return Unary("neg", *operands)
+        if opcode in ("SI_TO_FP", "UI_TO_FP"):
+            return Unary("float", *operands)
+        if opcode == "FP_TO_SI":
+            return Unary("trunc", *operands)
+        if opcode in ("ZEXT", "SEXT", "TRUNC"):
+            return Select(operands[0], Const(1), Const(0)) if opcode == "ZEXT" else operands[0]
+        raise _unsupported(f"the instruction {str(instruction).strip()}")
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    def call(self, instruction: pyqir.Call) -> list:
+        name = instruction.callee.name
+        reader = self.reader
+        if name in reader.functions:
+            code, result = reader.lower(name, tuple(self.value(a) for a in instruction.args))
+            if result is not None and instruction.name:
+                target = reader.fresh("t")
+                self.values[instruction.name] = Var(target)
+                return [*code, Assign(target, result)]
+            return list(code)
+        if name.startswith("__quantum__rt__"):
+            return self.runtime(name[len("__quantum__rt__") :], instruction)
+        arguments = [self.expression(a) for a in instruction.args]
+        if name == PARAMETER:
+            assert isinstance(arguments[0], Const)
+            self.values[instruction.name] = Parameter(int(arguments[0].value))
+            return []
+        if name in MATH:
+            return self.define(instruction.name, Unary(MATH[name], *arguments))
+        if name.startswith("__quantum__qis__"):
+            return _quantum(name[len("__quantum__qis__") :].removesuffix("__body"), arguments)
+        raise _unsupported(f"the function {name}")
+
+    def runtime(self, name: str, instruction: pyqir.Call) -> list:
+        reader = self.reader
+        if name == "read_result":
+            target = reader.fresh("t")
+            self.values[instruction.name] = Var(target)
+            return [Assign(target, self.result_bit(instruction.args[0]))]
+        if name.endswith("_record_output"):
+            kind = name.removesuffix("_record_output")
+            if kind in ("array", "tuple"):
+                count = self.expression(instruction.args[0])
+                reader.shape.append((kind, int(count.value) if isinstance(count, Const) else -1))
+                return []
+            value = self.result_bit(instruction.args[0]) if kind == "result" else self.expression(instruction.args[0])
+            target = reader.fresh("out")
+            reader.outputs.append((kind, Var(target)))
+            return [Assign(target, value)]
+        if name == "initialize":
+            return []
+        raise _unsupported(f"the runtime function {name}")
+
+    def result_bit(self, operand: pyqir.Value) -> Expression:
+        """The bool variable of a measurement result."""
+        index = self.expression(operand)
+        if isinstance(index, Const):
+            return Var(f"r{index.value}")
+        if isinstance(index, Index):
+            return _choose(index.index, [Var(f"r{i}") for i in index.table])
+        raise _unsupported("a measurement result chosen at run time")
+
+
+def _quantum(name: str, arguments: list[Expression]) -> list:
+    """A gate, measurement or reset."""
+    name = GATES.get(name, name)
+    if name in ("m", "mz", "mresetz"):
+        qubit, result = arguments
+        if not isinstance(result, Const):
+            raise _unsupported("a measurement into a result chosen at run time")
+        return [Measure(qubit, f"r{result.value}", name == "mresetz")]
+    if name == "reset":
+        return [Reset(arguments[0])]
+    if name in ROTATIONS:
+        return [Gate(name, tuple(arguments[1:]), arguments[0])]
+    if name in FIXED:
+        return [Gate(name, tuple(arguments))]
+    raise _unsupported(f"the gate {name}")
+
+
+def _choose(index: Expression, choices: list[Expression]) -> Expression:
+    """`choices[index]` as nested selections."""
+    if isinstance(index, Const):
+        return choices[int(index.value)]
+    out = choices[-1]
+    for i, choice in reversed(list(enumerate(choices[:-1]))):
+        out = Select(Binary("eq", index, Const(i)), choice, out)
+    return out
+
+
+def _opcode(instruction) -> str:
+    return str(instruction.opcode).split(".")[-1]
+
+
+def _order(entry: str, blocks: dict[str, list]) -> list[str]:
+    """Reachable blocks in reverse post-order: a definition comes before its uses."""
+    seen, out = {entry}, []
+
+    def targets(name: str) -> list[str]:
+        last = blocks[name][-1]
+        return [o.name for o in last.operands if isinstance(o, pyqir.BasicBlock)] if _opcode(last) == "BR" else []
+
+    stack = [(entry, iter(targets(entry)))]
+    while stack:
+        name, rest = stack[-1]
+        for target in rest:
+            if target not in seen:
+                seen.add(target)
+                stack.append((target, iter(targets(target))))
+                break
+        else:
+            out.append(name)
+            stack.pop()
+    return out[::-1]
+
+
+def _tail_calls(name: str, blocks: dict[str, list]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """Places (block, position) where a function calls itself last, with the names of the arguments."""
+    found = {}
+    for block, instructions in blocks.items():
+        for position, instruction in enumerate(instructions):
+            if isinstance(instruction, pyqir.Call) and instruction.callee.name == name:
+                rest, here = instructions[position + 1 :], block
+                while len(rest) == 1 and _opcode(rest[0]) == "BR" and len(rest[0].operands) == 1:
+                    here = rest[0].operands[0].name
+                    rest = blocks[here]
+                returned = [o.name for o in rest[0].operands] if _opcode(rest[0]) == "RET" else None
+                if returned is not None and returned in ([], [instruction.name]):
+                    found[block, position] = tuple(a.name for a in instruction.args)
+    return found
+
+
+def _tables(text: str) -> dict[str, _Table]:
+    """Global constant arrays of numbers, qubits and results."""
+    out = {}
+    for found in re.finditer(r"@([\w.]+) = internal constant \[\d+ x (\w+)\] \[(.*)\]", text):
+        name, kind, entries = found.groups()
+        values: list[bool | int | float] = []
+        for entry in entries.split(","):
+            entry = entry.strip().removeprefix(kind).strip()
+            if kind == "ptr":
+                number = re.search(r"i64 (\d+)", entry)
+                values.append(int(number.group(1)) if number else 0)
+            elif kind == "i1":
+                values.append(entry == "true")
+            else:
+                values.append(_double(entry) if kind == "double" else int(entry))
+        out[name] = _Table(tuple(values))
+    return out
+
+
+def _double(text: str) -> float:
+    if text.startswith("0x"):
+        import struct
+
+        return struct.unpack(">d", int(text, 16).to_bytes(8, "big"))[0]
+    value = float(text)
+    assert math.isfinite(value)
+    return value
+
+
+def _kind(shape: list[tuple[str, int]], kinds: list[str]) -> OutputKind:
+    """The type of what the operation returns, from the order of its records."""
+    if shape == [("tuple", 0)]:
+        return "unit"
+    if not shape and len(kinds) == 1 and kinds[0] in ("result", "bool", "int", "double"):
+        return kinds[0]  # type: ignore[return-value]
+    if shape == [("array", len(kinds))] and set(kinds) == {"result"}:
+        return "results"
+    return "tuple"
+
+
+def _unsupported(what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"The compiled program uses {what}.",
+        got=what,
+        expected="gates, measurements, resets, arithmetic, branches and loops",
+        try_="write this part of the operation with simpler means",
+    )
