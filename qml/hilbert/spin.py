@@ -19,8 +19,8 @@ from qml.hilbert.base import AbstractHilbert
 class Spin(AbstractHilbert):
     r"""Spins $s$ on `n_sites` sites, optionally with fixed total $S^z = \sum_i s^z_i$.
 
-    Configurations are `int8[..., sites]` of doubled quantum numbers $2 s^z_i \in \{2s, 2s-2, \ldots, -2s\}$, so spin-1/2
-    is +1 or -1. States are numbered with site 0 slowest and all up first.
+    Configurations are `int8[..., sites]` of doubled quantum numbers $2 s^z_i \in \{2s, 2s-2, \ldots, -2s\}$, so
+    spin-1/2 is +1 or -1. States are numbered with site 0 slowest and all up first.
 
     Args:
         n_sites: number of sites, at least 1.
@@ -42,8 +42,8 @@ class Spin(AbstractHilbert):
     """
 
     n_sites: int
-    s: float = 0.5
-    magnetisation: float | None = None
+    s: float | int = 0.5
+    magnetisation: float | int | None = None
 
     def __post_init__(self):
         if isinstance(self.n_sites, bool) or not isinstance(self.n_sites, (int, np.integer)) or self.n_sites < 1:
@@ -112,8 +112,8 @@ class Spin(AbstractHilbert):
     def states_to_indices(self, x: Configurations) -> Int[Array, "..."]:
         r"""Number of each configuration.
 
-        Without a constraint the index is $\sum_i d_i (2s+1)^{n-1-i}$ with digits $d_i = (2s - x_i)/2$. With one it is the
-        rank $\sum_i \#\{\text{completions with a smaller digit at } i\}$, from a table of size n * n * (2s+1).
+        Without a constraint the index is $\sum_i d_i (2s+1)^{n-1-i}$ with digits $d_i = (2s - x_i)/2$. With one it is
+        the rank $\sum_i \#\{\text{completions with a smaller digit at } i\}$, from a table of size n * n * (2s+1).
 
         Args:
             x: configurations `int8[..., sites]` of this space.

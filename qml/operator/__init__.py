@@ -1,0 +1,7 @@
+"""Operators: sums of Pauli strings, models on lattices, local matrices."""
+
+from qml.operator.base import AbstractOperator
+from qml.operator.library import J1J2, XXZ, Heisenberg, Ising, local, total
+from qml.operator.pauli import PauliSum
+
+__all__ = ["J1J2", "XXZ", "AbstractOperator", "Heisenberg", "Ising", "PauliSum", "local", "total"]

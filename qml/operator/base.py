@@ -1,0 +1,135 @@
+"""The interface of an operator, and what follows from its connected states alone."""
+
+import abc
+import functools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qml._core.chunk import map_chunks
+from qml._core.errors import ShapeError, SpaceError
+from qml._core.types import Array, Configurations, Inexact, Int
+from qml.hilbert import AbstractHilbert
+
+_DENSE_LIMIT = 2**14
+_TABLE_CHUNK = 2**14
+
+
+class AbstractOperator(eqx.Module):
+    r"""A linear operator on the functions of a Hilbert space, given by its matrix elements.
+
+    `connected(x)` lists configurations $x'$ and elements $\langle x|O|x'\rangle$, so the local value of a state is
+    $O_{loc}(x) = D(x) + \sum_{x'} \langle x|O|x'\rangle\, \psi(x') / \psi(x)$ with the diagonal $D$.
+    """
+
+    hilbert: eqx.AbstractVar[AbstractHilbert]
+
+    @property
+    @abc.abstractmethod
+    def dtype(self) -> np.dtype:
+        """The dtype of the matrix elements: real where the matrix is known to be real."""
+
+    @property
+    @abc.abstractmethod
+    def is_hermitian(self) -> bool:
+        """True if the operator is known to be Hermitian."""
+
+    @abc.abstractmethod
+    def diagonal(self, x: Configurations) -> Inexact[Array, "..."]:
+        """Diagonal elements at configurations `x[..., sites]`."""
+
+    @abc.abstractmethod
+    def connected(self, x: Configurations) -> tuple[Int[Array, "... groups sites"], Inexact[Array, "... groups"]]:
+        """Off-diagonal neighbours of `x[..., sites]`: configurations and elements; zero elements are allowed."""
+
+    @abc.abstractmethod
+    def check_space(self, hilbert: AbstractHilbert) -> None:
+        """Raise `SpaceError` where the operator does not act on this space or leaves it."""
+
+    @abc.abstractmethod
+    def bound(self) -> tuple[float, float]:
+        """Centre c and radius r with every eigenvalue of a Hermitian operator in `[c - r, c + r]`."""
+
+    @abc.abstractmethod
+    def linear_map(self) -> Any:
+        """A module `vector[size] -> vector[size]` with everything prepared that many products share."""
+
+    def apply(self, vector: Any) -> Inexact[Array, " size"]:
+        """Product of the operator with a vector in basis order, without a matrix.
+
+        Args:
+            vector: amplitudes `[size]` of this operator's space.
+
+        Returns:
+            Amplitudes `[size]`.
+
+        Raises:
+            ShapeError: the vector has another length.
+        """
+        vector = jnp.asarray(vector)
+        if vector.shape != (self.hilbert.size,):
+            raise ShapeError(
+                "The vector does not fit the space.",
+                got=f"shape {vector.shape}",
+                expected=f"({self.hilbert.size},)",
+                try_="jax.vmap(operator.apply) for a stack of vectors",
+            )
+        return _apply(self, vector)
+
+    def to_dense(self) -> Inexact[Array, "size size"]:
+        """The matrix in basis order, differentiable in the coefficients.
+
+        Raises:
+            SpaceError: the space has more than 16384 states.
+        """
+        if self.hilbert.size > _DENSE_LIMIT:
+            raise SpaceError(
+                "This space is too large for a dense matrix.",
+                got=f"{self.hilbert.size} states",
+                expected=f"at most {_DENSE_LIMIT}",
+                try_="apply(vector), or to_sparse()",
+            )
+        columns, elements, diagonal = table(self)
+        size = diagonal.shape[0]
+        rows = jnp.arange(size)
+        matrix = jnp.zeros((size, size), self.dtype).at[rows, rows].set(diagonal)
+        return matrix.at[jnp.broadcast_to(rows[:, None], columns.shape), columns].add(elements)
+
+    def to_sparse(self) -> Any:
+        """The matrix as `scipy.sparse.csr_array`, without stored zeros."""
+        import scipy.sparse
+
+        columns, elements, diagonal = (np.asarray(a) for a in table(self))
+        size, groups = elements.shape
+        data = np.concatenate([diagonal[:, None], elements], axis=1)
+        columns = np.concatenate([np.arange(size)[:, None], columns], axis=1)
+        row_starts = np.arange(size + 1) * (groups + 1)
+        matrix = scipy.sparse.csr_array((data.reshape(-1), columns.reshape(-1), row_starts), shape=(size, size))
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        return matrix
+
+
+@jax.jit
+def _apply(operator: AbstractOperator, vector: Array) -> Array:
+    return operator.linear_map()(vector)
+
+
+@functools.partial(jax.jit)
+def table(operator: AbstractOperator) -> tuple[Array, Array, Array]:
+    """Every matrix element of an operator: columns and elements `[size, groups]`, diagonal `[size]`.
+
+    Neighbours outside a constrained space get column 0 and element 0.
+    """
+    hilbert = operator.hilbert
+
+    def rows(x: Array) -> tuple[Array, Array, Array]:
+        neighbours, elements = operator.connected(x)
+        inside = hilbert.contains(neighbours)
+        columns = jnp.where(inside, hilbert.states_to_indices(neighbours), 0)
+        return columns, jnp.where(inside, elements, 0), operator.diagonal(x)
+
+    return map_chunks(rows, hilbert.all_states(), chunk=_TABLE_CHUNK)
