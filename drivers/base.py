@@ -1,0 +1,456 @@
+"""The one run loop: a driver is a pure step, and a run is that step compiled, recorded, saved and resumed."""
+
+import abc
+import contextlib
+import os
+import pathlib
+import signal
+import threading
+import time as clock
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drivers.io import checkpoint as checkpoints
+from drivers.io.compiled import Program, build, load
+from drivers.io.describe import describe
+from drivers.io.history import History, to_json
+from drivers.io.layout import Layout, flatten
+from drivers.io.progress import ProgressLine
+from drivers.io.result import Record, Result, SavedState, Status, records
+from drivers.io.run_dir import MetricsFile, RunDir
+from qml._core.errors import ConfigError, DataError
+from qml._core.types import PyTree
+
+CHECKPOINT_SECONDS = 300.0
+_BEST = ("energy.mean", "objective.mean", "objective", "loss")
+Callback = Callable[[Record], Any]
+
+
+class AbstractDriver(eqx.Module):
+    """A rule that improves or evolves a thing, one pure step at a time.
+
+    A driver implements `init`, `step` and `finish`. Its array fields are inputs of the compiled step, so a run with
+    other couplings compiles nothing new; all its other fields are constants of the step.
+
+    Example:
+        >>> import jax.numpy as jnp, drivers
+        >>> class Halve(drivers.AbstractDriver):
+        ...     def init(self, thing, key):
+        ...         return thing
+        ...     def step(self, carry):
+        ...         return carry / 2, {"loss": carry}
+        ...     def finish(self, thing, carry):
+        ...         return carry
+        >>> result = Halve().run(jnp.array(8.0), steps=3)
+        >>> float(result.state), result.history["loss"]
+        (1.0, array([8., 4., 2.]))
+    """
+
+    @abc.abstractmethod
+    def init(self, thing: Any, key: Any) -> PyTree:
+        """The carry before the first step: a tree of finite arrays and typed keys; `key` may be `None`."""
+
+    @abc.abstractmethod
+    def step(self, carry: PyTree) -> tuple[PyTree, dict]:
+        """One step: the new carry of the same form, and a dictionary of `Stats` and small arrays. Pure, traced."""
+
+    @abc.abstractmethod
+    def finish(self, thing: Any, carry: PyTree) -> Any:
+        """The thing after the run, of the structure of `thing`. Pure, traceable."""
+
+    def start(self, carry: PyTree) -> dict:
+        """Numbers recorded as step 0, before the first step."""
+        return {}
+
+    def final(self, carry: PyTree) -> dict:
+        """Numbers measured after the last step. Pure, traced."""
+        return {}
+
+    def plan(self, steps: int | None, time: float | None, every: float | None, observe: Any) -> tuple[Any, int]:
+        """The driver with the options of this run, and the number of its steps.
+
+        Raises:
+            ConfigError: this driver takes no `time`, `every` or `observe`, or `steps` is missing.
+        """
+        for name, value in (("time", time), ("every", every), ("observe", observe)):
+            if value is not None:
+                raise ConfigError(
+                    f"{type(self).__name__} takes no {name}=.",
+                    got=f"{name}={value!r}",
+                    expected="steps=",
+                    try_="run(thing, steps=100)",
+                )
+        return self, whole_steps(steps)
+
+    def run(
+        self,
+        thing: Any,
+        steps: int | None = None,
+        *,
+        time: float | None = None,
+        every: float | None = None,
+        observe: Mapping[str, Any] | None = None,
+        key: Any = None,
+        out: str | os.PathLike | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool | None = None,
+        checkpoint_every: int = 100,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Run the driver on a thing and return a new thing; the old one is not changed.
+
+        With `out` the step is exported as StableHLO into that folder and the run executes the exported program, so
+        that `drivers.resume(out)` needs nothing but the folder and goes on bit for bit. Ctrl-C (or SIGTERM) finishes
+        the step, saves, and returns with status `interrupted`; a second one stops at once. A step whose numbers are
+        not finite is undone, and the run stops with status `diverged`. While the loop runs, BLAS is held to one thread.
+
+        Args:
+            thing: what the driver acts on: a state, a model, a parameter vector.
+            steps: number of steps.
+            time: total time, for drivers that evolve.
+            every: time of one recorded step, for drivers that evolve.
+            observe: operators by name, measured at every step.
+            key: typed key, for drivers that draw random numbers of their own.
+            out: a new folder for the run; `None` keeps everything in memory.
+            callbacks: functions of a `Record`; a true answer stops the run, a string says why.
+            progress: show a progress line; `None`: on a terminal, after two seconds.
+            checkpoint_every: steps between checkpoints (and one at the latest every five minutes).
+            settings: the table for `config.toml`; `None` describes the driver and the thing.
+
+        Returns:
+            The result with the new thing.
+
+        Raises:
+            ConfigError: an option does not fit this driver, or the folder is not empty.
+            ShapeError: the step changes the form of its carry.
+        """
+        if checkpoint_every < 1:
+            raise ConfigError(
+                "checkpoint_every is a positive number of steps.",
+                got=checkpoint_every,
+                expected="an int >= 1",
+                try_="checkpoint_every=100",
+            )
+        driver, total = self.plan(steps, time, every, observe)
+        carry = driver.init(thing, key)
+        inputs, outer = flatten((driver, thing))
+        leaves, inner = flatten(carry)
+        folder = None
+        if out is not None:
+            options = {"steps": total, "time": time, "every": every, "checkpoint_every": checkpoint_every}
+            default = {"kind": "custom", "driver": describe(driver), "thing": describe(thing), "run": options}
+            seed = None if key is None else np.asarray(jax.random.key_data(key)).ravel().tolist()
+            folder = RunDir.create(out, default if settings is None else settings, seed)
+        step, final = _programs(folder, driver, thing, (inputs, outer), inner, total, checkpoint_every)
+        opening = build("start", outer, inner, export=False)
+        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every)
+        if opening.names:
+            loop.record(0, dict(zip(opening.names, jax.device_get(opening(inputs, leaves)), strict=True)))
+        status, message = loop.run(total, callbacks, progress)
+        numbers = loop.close(final, status, message)
+        carry = inner.unflatten(loop.leaves)
+        return loop.result(driver.finish(thing, carry), status, message, numbers)
+
+
+def whole_steps(steps: Any) -> int:
+    """Check a number of steps.
+
+    Raises:
+        ConfigError: it is missing, no integer, or negative.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
+        raise ConfigError(
+            "The number of steps is missing or no whole number.",
+            got=f"steps={steps!r}",
+            expected="an int >= 0",
+            try_="run(thing, steps=100)",
+        )
+    return int(steps)
+
+
+def _programs(
+    folder: RunDir | None, driver: Any, thing: Any, outer: tuple, inner: Layout, total: int, every: int
+) -> tuple[Program, Program]:
+    """The compiled step and final measurement; with a folder they are exported there and the exported ones run."""
+    inputs, layout = outer
+    if folder is None:
+        return build("step", layout, inner, export=False), build("final", layout, inner, export=False)
+    try:
+        made = {kind: build(kind, layout, inner, export=True) for kind in ("step", "final", "finish")}
+    except (NotImplementedError, ValueError) as error:
+        step = build("step", layout, inner, export=False)  # an error of the step itself is raised here
+        warnings.warn(
+            f"The step cannot be exported ({str(error)[:150]}), so the folder alone cannot be resumed. "
+            "Try: take callbacks to the host (pure_callback, error_if, debug.print) out of the step.",
+            stacklevel=3,
+        )
+        return step, build("final", layout, inner, export=False)
+    tables = {"inputs": layout, "carry": inner, "thing": flatten(thing)[1]}
+    folder.write_program(made, tables, inputs, {"steps": total, "checkpoint_every": every})
+    return made["step"], made["final"]
+
+
+class Loop:
+    """The bookkeeping of one run: what is done, recorded and saved. Only this object changes while a run goes on.
+
+    Args:
+        program: the compiled step.
+        inputs: arrays of driver and thing.
+        leaves: arrays of the carry.
+        layout: their names.
+        folder: the run directory, or `None`.
+        every: steps between checkpoints.
+        done: steps done before; `size` bytes of metrics.jsonl belong to them.
+        history: what was recorded before.
+        best: `(value, step)` of the best checkpoint so far.
+        spent: seconds spent before.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        inputs: list,
+        leaves: list,
+        layout: Layout,
+        folder: RunDir | None,
+        every: int,
+        *,
+        done: int = 0,
+        size: int | None = None,
+        history: History | None = None,
+        best: tuple[float, int] | None = None,
+        spent: float = 0.0,
+    ):
+        self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
+        self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
+        self.history = History() if history is None else history
+        self.seconds, self.compile_time = 0.0, program.seconds
+        self._metrics = None if folder is None else MetricsFile(folder.metrics, size)
+        self._saved_at, self._saved_step = clock.monotonic(), done if size is not None else -1
+        self._row: Mapping[str, Any] = {}
+
+    def record(self, step: int, row: Mapping[str, Any]) -> None:
+        """Add the numbers of one step to the history and to the disk."""
+        self.history.append(step, row)
+        if self._metrics is not None:
+            self._metrics.write(step, row)
+        self._row = row
+
+    def run(self, total: int, callbacks: Sequence[Callback], progress: bool | None) -> tuple[Status, str]:
+        """Go on to step `total`; one step is always under way while the one before is recorded."""
+        import threadpoolctl
+
+        begin = clock.monotonic()
+        line = ProgressLine(total, progress)
+        if self._saved_step < 0:
+            self.save()
+        try:
+            with threadpoolctl.threadpool_limits(limits=1, user_api="blas"), _signals() as stop:
+                leaves, pending, end = self.leaves, None, None
+                for step in range(self.done + 1, total + 1):
+                    out = self.program(self.inputs, leaves)
+                    end = pending and self._settle(pending, callbacks, line, stop, begin)
+                    if end:
+                        return end
+                    leaves, pending = out[0], (step, out)
+                end = pending and self._settle(pending, callbacks, line, stop, begin)
+            return end or (Status.FINISHED, f"{self.done} steps done")
+        finally:
+            line.close()
+            self.seconds = clock.monotonic() - begin
+
+    def _settle(
+        self, pending: tuple, callbacks: Sequence[Callback], line: ProgressLine, stop: list, begin: float
+    ) -> tuple[Status, str] | None:
+        """Record one finished step; an answer ends the run."""
+        step, (leaves, info, code, finite) = pending
+        info, code, finite = jax.device_get((info, code, finite))
+        if not np.all(finite):
+            bad = [n for n, good in zip(self.program.checked, finite, strict=True) if not good]
+            return (
+                Status.DIVERGED,
+                f"{', '.join(bad[:4])} not finite in step {step}; the state is that of step {step - 1}",
+            )
+        self.leaves, self.done = leaves, step
+        row = dict(zip(self.program.names, info, strict=True))
+        self.record(step, row)
+        line.update(step, row)
+        if step % self.every == 0 or clock.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+            self.save()
+        if code != Status.RUNNING:
+            return Status(int(code)), f"the driver ended the run at step {step}"
+        for callback in callbacks:
+            answer = callback(Record(step, self.history, clock.monotonic() - begin))
+            if answer:
+                return Status.STOPPED, answer if isinstance(answer, str) else f"a callback ended the run at step {step}"
+        if stop:
+            return Status.INTERRUPTED, f"signal {stop[0]} after step {step}"
+        return None
+
+    def save(self) -> None:
+        """Write a checkpoint of the last good step, and remove old ones."""
+        self._saved_at, self._saved_step = clock.monotonic(), self.done
+        if self.folder is None or self._metrics is None:
+            return
+        value = next(
+            (float(np.real(self._row[n])) for n in _BEST if n in self._row and np.ndim(self._row[n]) == 0), None
+        )
+        if value is not None and np.isfinite(value) and (self.best is None or value < self.best[0]):
+            self.best = (value, self.done)
+        meta = {"step": self.done, "bytes": self._metrics.sync(), "best": self.best, "seconds": self.spent}
+        checkpoints.save(self.folder.checkpoints / f"{self.done:06d}", self.layout, jax.device_get(self.leaves), meta)
+        checkpoints.prune(self.folder.checkpoints, self.best[1] if self.best else None)
+
+    def close(self, final: Program | None, status: Status, message: str) -> dict:
+        """Save, measure the final numbers, and write the result; an interrupted run is left unfinished."""
+        self.spent += self.seconds
+        if self._saved_step != self.done:
+            self.save()
+        if self._metrics is not None:
+            self._metrics.close()
+        row: dict = {}
+        if final is not None and final.names and status != Status.INTERRUPTED:
+            self.compile_time += final.seconds
+            row = dict(zip(final.names, jax.device_get(final(self.inputs, self.leaves)), strict=True))
+        if self.folder is not None and status != Status.INTERRUPTED:
+            self.folder.write_result(
+                {
+                    "status": str(status),
+                    "message": message,
+                    "steps": self.done,
+                    "final": to_json(row),
+                    "last": to_json(self._row),
+                    "best_step": self.best[1] if self.best else None,
+                    "wall_time": round(self.spent, 3),
+                    "compile_time": round(self.compile_time, 3),
+                }
+            )
+        return records(row, row.values())
+
+    def result(self, state: Any, status: Status, message: str, final: dict) -> Result:
+        """The result of this run."""
+        return Result(
+            state=state,
+            history=self.history,
+            status=status,
+            message=message,
+            final=final,
+            steps=self.done,
+            out=None if self.folder is None else pathlib.Path(self.folder.path),
+            wall_time=self.spent,
+            compile_time=self.compile_time,
+        )
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list]:
+    """The first SIGINT or SIGTERM is noted in the list, the second one interrupts at once."""
+    noted: list = []
+
+    def note(number: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    old = [signal.signal(n, note) for n in numbers]
+    try:
+        yield noted
+    finally:
+        for number, handler in zip(numbers, old, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def resume(
+    out: str | os.PathLike,
+    steps: int | None = None,
+    *,
+    like: Any = None,
+    checkpoint: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
+) -> Result:
+    """Go on with the run in a folder, from its last checkpoint, bit for bit.
+
+    Nothing but the folder is needed: the step is executed from the program that the run left there.
+
+    Args:
+        out: the run directory.
+        steps: steps to do from the checkpoint on; `None` does what is left of the planned number.
+        like: an object like the one the run was started with, to get the full object back as `result.state`.
+        checkpoint: step of the checkpoint to start from; `None` is the last one.
+        callbacks: as in `run`.
+        progress: as in `run`.
+
+    Returns:
+        The result. Its `state` is of the type of `like`; without `like`, a `SavedState`: arrays by name.
+
+    Raises:
+        DataError: the folder, a checkpoint or the program is missing or damaged.
+        ConfigError: 64-bit mode is not that of the run, or `steps` is no whole number.
+    """
+    folder = RunDir.open(out)
+    record, tables, inputs = folder.read_program()
+    _same_precision(tables)
+    at, leaves, meta = _load_checkpoint(folder, checkpoint, tables["carry"])
+    total = int(record["plan"]["steps"]) if steps is None else at + whole_steps(steps)
+    programs = {
+        name: load(folder.read_blob(name), tables["inputs"], tables["carry"], entry["names"], entry["checked"])
+        for name, entry in record["programs"].items()
+    }
+    arrays, leaves = [jnp.asarray(x) for x in inputs], [jnp.asarray(x) for x in leaves]
+    folder.unfinish()
+    checkpoints.drop_after(folder.checkpoints, at)
+    metrics_size = int(meta["bytes"])
+    loop = Loop(
+        programs["step"], arrays, leaves, tables["carry"], folder, int(record["plan"]["checkpoint_every"]),
+        done=at, size=metrics_size, best=tuple(meta["best"]) if meta["best"] else None, spent=float(meta["seconds"]),
+    )  # fmt: skip
+    loop.history = folder.history()
+    status, message = loop.run(max(total, at), callbacks, progress)
+    numbers = loop.close(programs["final"], status, message)
+    saved = SavedState(tables["thing"], jax.device_get(programs["finish"](arrays, loop.leaves)))
+    return loop.result(saved if like is None else saved.into(like), status, message, numbers)
+
+
+def _load_checkpoint(folder: RunDir, step: int | None, layout: Layout) -> tuple[int, list, dict]:
+    """The asked or the last checkpoint, checked against the program's carry."""
+    have = checkpoints.saved_steps(folder.checkpoints)
+    at = have[-1] if step is None and have else step
+    if at not in have:
+        raise DataError(
+            "There is no such checkpoint.",
+            got=f"step {step}",
+            expected=f"one of {have}" if have else "a folder with checkpoints",
+            try_=f"checkpoint={have[-1]}" if have else "starting the run again from config.toml",
+        )
+    saved, leaves, meta = checkpoints.restore(folder.checkpoints / f"{at:06d}")
+    if saved.rows() != layout.rows():
+        raise DataError(
+            "The checkpoint does not belong to the program of this folder.",
+            got=layout.difference(saved),
+            expected="the arrays of the program's carry",
+            try_="an intact copy of the folder",
+        )
+    return int(at), leaves, meta
+
+
+def _same_precision(tables: Mapping[str, Layout]) -> None:
+    wide = {"float64", "complex128", "int64", "uint64"}
+    needed = any(d in wide for t in tables.values() for d in t.dtypes)
+    if needed and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ConfigError(
+            "The run used 64-bit numbers, and JAX runs in 32-bit mode.",
+            got="jax_enable_x64 = False",
+            expected="jax_enable_x64 = True",
+            try_='jax.config.update("jax_enable_x64", True) as the first line',
+        )

@@ -1,0 +1,152 @@
+"""Programs of a driver on plain arrays: traced once, compiled once, exported as StableHLO where a folder is given."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from drivers.io.layout import Layout, flatten, names_of
+from qml._core.errors import DataError, ShapeError
+from qml.estimate.stats import Stats
+
+DIVERGED = 5  # the code of `Status.DIVERGED`
+
+
+def _inexact(names: Sequence[str], arrays: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    """The floating and complex arrays, with their names."""
+    pairs = [(n, x) for n, x in zip(names, arrays, strict=True) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return [n for n, _ in pairs], [x for _, x in pairs]
+
+
+def _means(info: dict) -> tuple[list[str], list[Any]]:
+    """The means of all `Stats` in the info of a step."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(info, is_leaf=lambda x: isinstance(x, Stats))
+    found = [(jax.tree_util.keystr(p, simple=True, separator="."), x.mean) for p, x in paths if isinstance(x, Stats)]
+    return [n for n, _ in found], [x for _, x in found]
+
+
+def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, Any, Any]:
+    """One step that keeps the old carry where the new one is not finite.
+
+    Returns:
+        The new arrays, the info without its status, the status code, and one flag for each number that was checked.
+
+    Raises:
+        ShapeError: the step changes the structure, a shape or a dtype of the carry, or its info is no dictionary.
+    """
+    new, info = driver.step(layout.unflatten(old))
+    if not isinstance(info, dict):
+        raise ShapeError(
+            "The info of a step is no dictionary.",
+            got=type(info).__name__,
+            expected="a dict of Stats and arrays",
+            try_='return carry, {"energy": energy}',
+        )
+    leaves, changed = flatten(new)
+    if changed != layout:
+        raise ShapeError(
+            "A step changes the form of its carry.",
+            got=changed.difference(layout),
+            expected="the structure, shapes and dtypes of what `init` returned",
+            try_="casting what `init` returns to the dtypes of the step",
+        )
+    info = dict(info)
+    status = jnp.asarray(info.pop("status", 0), jnp.int32)
+    numbers = [*_inexact(layout.names, leaves)[1], *_inexact(*_means(info))[1]]
+    finite = jnp.stack([*(jnp.all(jnp.isfinite(x)) for x in numbers), jnp.array(True)])
+    good = jnp.all(finite)
+    leaves = [jnp.where(good, a, b) for a, b in zip(leaves, old, strict=True)]
+    return leaves, info, jnp.where(good, status, DIVERGED), finite
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _call(kind: str, outer: Layout, inner: Layout, inputs: list, leaves: list) -> Any:
+    """The one jitted function of all drivers: couplings are inputs, so a run with other couplings compiles nothing."""
+    driver, thing = outer.unflatten(inputs)
+    if kind == "step":
+        return guarded_step(driver, leaves, inner)
+    carry = inner.unflatten(leaves)
+    if kind in ("start", "final"):
+        return dict(driver.final(carry) if kind == "final" else driver.start(carry))
+    return flatten(driver.finish(thing, carry))[0]
+
+
+class Program:
+    """An executable on plain arrays: `program(inputs, leaves)`.
+
+    Args:
+        call: the compiled function.
+        names: dotted names of the info leaves it returns.
+        checked: names of the numbers behind the `finite` flags.
+        blob: the serialised StableHLO, empty where there is none.
+        seconds: time spent on tracing and compiling.
+    """
+
+    def __init__(self, call: Callable, names: list[str], checked: list[str], blob: bytes, seconds: float):
+        self.call, self.names, self.checked, self.blob, self.seconds = call, names, checked, blob, seconds
+
+    def __call__(self, inputs: list, leaves: list) -> Any:
+        return self.call(inputs, leaves)
+
+
+def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
+    """Compile one of `step`, `start`, `final` or `finish`; with `export` the program that runs is the serialised one.
+
+    Args:
+        kind: which function of the driver.
+        outer: layout of `(driver, thing)`.
+        inner: layout of the carry.
+        export: write the program as StableHLO and compile that.
+
+    Raises:
+        NotImplementedError, ValueError: the program cannot be exported (it calls back to the host).
+    """
+    start = time.perf_counter()
+    inputs, leaves = outer.structs(), inner.structs()
+    traced = _call.trace(kind, outer, inner, inputs, leaves)
+    info = traced.out_info[1] if kind == "step" else {} if kind == "finish" else traced.out_info
+    names = names_of(info)
+    checked: list[str] = []
+    if kind == "step":
+        checked = [*_inexact(inner.names, leaves)[0], *_inexact(*_means(info))[0], "the step"]
+    if not export:
+        compiled = traced.lower().compile()
+
+        def call(inputs: list, leaves: list) -> Any:
+            out = compiled(inputs, leaves)
+            return (out[0], jax.tree.leaves(out[1]), out[2], out[3]) if kind == "step" else jax.tree.leaves(out)
+
+        return Program(call, names, checked, b"", time.perf_counter() - start)
+
+    def flat(inputs: list, leaves: list) -> Any:
+        out = _call(kind, outer, inner, inputs, leaves)
+        return (out[0], jax.tree.leaves(out[1]), out[2], out[3]) if kind == "step" else jax.tree.leaves(out)
+
+    exported = jax.export.export(jax.jit(flat))(inputs, leaves)
+    blob = bytes(exported.serialize())
+    return load(blob, outer, inner, names, checked, start)
+
+
+def load(
+    blob: bytes, outer: Layout, inner: Layout, names: list[str], checked: list[str], start: float | None = None
+) -> Program:
+    """Compile a serialised program.
+
+    Raises:
+        DataError: the bytes are no program, or a program for other arrays or another kind of device.
+    """
+    start = time.perf_counter() if start is None else start
+    try:
+        exported = jax.export.deserialize(bytearray(blob))
+        compiled = jax.jit(exported.call).lower(outer.structs(), inner.structs()).compile()
+    except Exception as error:  # the reader raises what its flatbuffer layer meets: struct.error, ValueError, ...
+        raise DataError(
+            "The exported program of the run cannot be loaded here.",
+            got=f"{type(error).__name__}: {str(error)[:200]}",
+            expected=f"an intact program for {jax.default_backend()}",
+            try_="an intact copy of the folder, on the kind of device it was written on",
+        ) from None
+    return Program(compiled, names, checked, blob, time.perf_counter() - start)
