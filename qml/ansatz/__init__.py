@@ -1,0 +1,11 @@
+"""Wave functions: ready-made networks, and the bridge that takes anybody's."""
+
+from qml.ansatz.bridge import Ansatz, to_ansatz
+from qml.ansatz.gcnn import GCNN
+from qml.ansatz.jastrow import Jastrow
+from qml.ansatz.layers import log_cosh
+from qml.ansatz.mlp import MLP
+from qml.ansatz.rbm import RBM
+from qml.ansatz.symmetrise import Symmetrised
+
+__all__ = ["GCNN", "MLP", "RBM", "Ansatz", "Jastrow", "Symmetrised", "log_cosh", "to_ansatz"]

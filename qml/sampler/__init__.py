@@ -1,0 +1,18 @@
+"""Samplers of |psi|^2."""
+
+from qml.sampler.base import AbstractSampler, SamplerState
+from qml.sampler.direct import ExactSampler
+from qml.sampler.library import default_sampler
+from qml.sampler.metropolis import Metropolis
+from qml.sampler.rules import AbstractRule, Exchange, LocalFlip
+
+__all__ = [
+    "AbstractRule",
+    "AbstractSampler",
+    "ExactSampler",
+    "Exchange",
+    "LocalFlip",
+    "Metropolis",
+    "SamplerState",
+    "default_sampler",
+]

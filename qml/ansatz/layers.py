@@ -1,0 +1,96 @@
+"""Pieces that several ansaetze share: stable log cosh, activations, dtypes, initial values."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qml._core.errors import ShapeError
+from qml._core.precision import check_dtype, complex_dtype, real_dtype
+from qml._core.types import Array, Inexact
+
+
+def log_cosh(x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+    r"""$\log\cosh x$ without overflow, real or complex.
+
+    With $y = x$ where $\mathrm{Re}\,x \ge 0$ and $y = -x$ elsewhere: $\log\cosh x = y + \log(1 + e^{-2y}) - \log 2$.
+
+    Args:
+        x: real or complex numbers.
+
+    Returns:
+        Same shape; of a complex number a branch of the logarithm.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.ansatz import log_cosh
+        >>> float(log_cosh(jnp.array(1000.0)))
+        999.3068528194401
+    """
+    y = jnp.where(x.real < 0, -x, x) if jnp.iscomplexobj(x) else jnp.abs(x)
+    return y + jnp.log1p(jnp.exp(-2.0 * y)) - math.log(2.0)
+
+
+def log_sum_exp(coefficients: Any, log_values: Inexact[Array, "batch terms"], complex_out: bool) -> Array:
+    r"""$\log\sum_k c_k e^{f_k}$ along the last axis, with signs or phases.
+
+    Args:
+        coefficients: NumPy array `[terms]`, real or complex.
+        log_values: $f$.
+        complex_out: a real result needs a positive sum.
+
+    Returns:
+        `[batch]`; $-\infty$ where the sum is zero.
+    """
+    shift = jax.lax.stop_gradient(jnp.max(log_values.real, axis=-1, keepdims=True))
+    shift = jnp.where(jnp.isfinite(shift), shift, 0.0)
+    values = jnp.exp(log_values - shift)
+    if complex_out:
+        values = values.astype(jnp.result_type(values.dtype, jnp.complex64))
+    total = jnp.sum(jnp.asarray(coefficients, values.dtype)[None, :] * values, axis=-1)
+    zero = total == 0
+    safe = jnp.log(jnp.where(zero, 1.0, total)) + shift[:, 0]
+    return jnp.where(zero, -jnp.inf, safe)
+
+
+def parameter_dtype(dtype: Any, what: str) -> np.dtype:
+    """`float` and `complex` are the widest JAX holds now; any other dtype is taken at its word.
+
+    Raises:
+        PrecisionError: a 64-bit dtype in 32-bit mode.
+        ShapeError: neither real nor complex.
+    """
+    found = real_dtype() if dtype is float else complex_dtype() if dtype is complex else check_dtype(dtype, what)
+    if not jnp.issubdtype(found, jnp.inexact):
+        raise ShapeError(
+            f"Parameters of {what} are real or complex numbers.",
+            got=found,
+            expected="a float or complex dtype",
+            try_="dtype=float",
+        )
+    return found
+
+
+def normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: float | int) -> Array:
+    """Normal numbers of standard deviation `std` (of the modulus, for complex ones)."""
+    return std * jax.random.normal(key, shape, dtype)
+
+
+def sites_of(space: Any) -> int:
+    """Number of sites of a space, a lattice or an int."""
+    count = space if isinstance(space, int) else getattr(space, "n_sites", None)
+    if not isinstance(count, int) or count < 1:
+        raise ShapeError(
+            "An ansatz needs a number of sites.",
+            got=repr(space),
+            expected="a space, a lattice or an int >= 1",
+            try_="RBM(hilbert, ...)",
+        )
+    return count
+
+
+def scaled_gelu(x: Array) -> Array:
+    """The Gaussian error linear unit, scaled so that a normal input keeps unit variance."""
+    return 1.5335 * jax.nn.gelu(x)

@@ -1,0 +1,94 @@
+"""Local values of operators, with one network call for each non-zero matrix element and none for the others."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qml._core.chunk import map_chunks
+from qml._core.errors import ShapeError
+from qml._core.types import Array, Inexact, Params
+from qml.ansatz.bridge import Ansatz
+
+_CACHED_ROWS = 256  # rows of a network whose activations stay in the cache of a CPU core
+_DEVICE_ROWS = 2**14  # rows that keep an accelerator busy
+
+
+def local_values(
+    ansatz: Ansatz, params: Params, operator: Any, x: Any, *, log_psi: Any = None, chunk: int | None = None
+) -> Inexact[Array, " samples"]:
+    r"""Local values $O_{loc}(x) = \langle x|O|x\rangle + \sum_{x' \neq x} \langle x|O|x'\rangle\,\psi(x')/\psi(x)$.
+
+    The connected configurations with a non-zero element are gathered to the front and evaluated in a loop of as many
+    buckets as they fill, so zero elements cost nothing and none is ever dropped.
+
+    Args:
+        ansatz: the wave function.
+        params: its parameters.
+        operator: has `diagonal(x)` and `connected(x)`.
+        x: configurations `[samples, sites]` with $\psi(x) \neq 0$.
+        log_psi: log psi of `x`, if known.
+        chunk: rows held at once, of samples and of connected configurations; `None` holds all connected configurations
+            as integers, and sends them through the network in buckets that suit the device.
+
+    Returns:
+        `[samples]`; real where the elements and log psi are real.
+
+    Raises:
+        ShapeError: `x` is no batch of configurations, or `chunk` is not a positive int.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.ansatz import to_ansatz
+        >>> from qml.estimate import local_values
+        >>> from qml.hilbert import Spin
+        >>> from qml.operator import PauliSum
+        >>> ansatz, params = to_ansatz((jnp.zeros(2), lambda params, x: x @ params), Spin(2))
+        >>> local_values(ansatz, params, PauliSum({"ZZ": 1.0, "XI": 0.5}), jnp.array([[1, 1], [1, -1]])).tolist()
+        [1.5, -0.5]
+    """
+    x = jnp.asarray(x)
+    if x.ndim != 2 or x.shape[1] != ansatz.n_sites:
+        raise ShapeError(
+            "Local values are taken at a batch of configurations.",
+            got=f"shape {x.shape}",
+            expected=f"[samples, {ansatz.n_sites}]",
+            try_=f"x.reshape(-1, {ansatz.n_sites})",
+        )
+    if log_psi is None:
+        log_psi = map_chunks(lambda rows: ansatz.log_psi(params, rows), x, chunk=chunk)
+
+    def rows(x: Array, log_psi: Array) -> Array:
+        neighbours, elements = operator.connected(x)
+        diagonal = operator.diagonal(x)
+        if elements.shape[-1] == 0:
+            return diagonal + jnp.zeros_like(log_psi)
+        return diagonal + _off_diagonal(ansatz, params, neighbours, elements, log_psi, chunk)
+
+    return map_chunks(rows, x, log_psi, chunk=chunk)
+
+
+def _off_diagonal(
+    ansatz: Ansatz, params: Params, neighbours: Array, elements: Array, log_psi: Array, chunk: int | None
+) -> Array:
+    """`sum_g elements[s, g] psi(neighbours[s, g]) / psi(s)` over the non-zero elements."""
+    samples, groups = elements.shape
+    slots = samples * groups
+    bucket = min(slots, chunk or (_CACHED_ROWS if jax.default_backend() == "cpu" else _DEVICE_ROWS))
+    present = (elements != 0).reshape(slots)
+    # the last bucket reads past the end of the list: slots there are out of range and are dropped when written
+    (where,) = jnp.nonzero(present, size=slots, fill_value=slots)
+    where = jnp.concatenate([where, jnp.full((bucket,), slots, where.dtype)])
+    flat = neighbours.reshape(slots, -1)
+    ratio_dtype = jnp.result_type(log_psi.dtype, elements.dtype)
+
+    def fill(b: Array, ratios: Array) -> Array:
+        slot = jax.lax.dynamic_slice(where, (b * bucket,), (bucket,))
+        safe = jnp.minimum(slot, slots - 1)
+        log_new = ansatz.log_psi(params, flat[safe])
+        ratio = jnp.exp(log_new - log_psi[safe // groups]).astype(ratio_dtype)
+        return ratios.at[slot].set(ratio, mode="drop", unique_indices=False)
+
+    buckets = -(-jnp.sum(present) // bucket)
+    ratios = jax.lax.fori_loop(0, buckets, fill, jnp.zeros((slots,), ratio_dtype))
+    return jnp.sum(elements * ratios.reshape(samples, groups), axis=-1)

@@ -1,0 +1,119 @@
+"""The quantum geometric tensor, as rows of derivatives, as a matrix, and as a product with a vector."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qml._core.chunk import map_chunks
+from qml._core.tree import realify
+from qml._core.types import Array, Float, Params
+from qml.ansatz.bridge import Ansatz
+from qml.estimate.gradient import forces
+from qml.estimate.samples import Samples
+
+
+def jacobian(
+    ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None = None
+) -> Float[Array, "rows params"]:
+    r"""Centred, weighted derivatives $\bar O_{sk} = \sqrt{w_s}\,(O_{sk} - \langle O_k\rangle)$ as a real matrix.
+
+    Columns are the real numbers of `tree.realify(params)`. A complex log psi has two blocks of rows,
+    $\mathrm{Re}\,\bar O$ and $\mathrm{Im}\,\bar O$. So $S = \bar O^T \bar O$.
+
+    Args:
+        ansatz: the wave function.
+        params: its parameters.
+        samples: weighted configurations.
+        chunk: rows held at once in the backward pass (the result holds all).
+
+    Returns:
+        `[samples, params]`, or `[2 samples, params]` for a complex log psi.
+
+    Raises:
+        ShapeError: `chunk` is not a positive int.
+    """
+
+    def parts(p: Params, row: Array) -> tuple[Array, ...]:
+        value = ansatz.log_psi(p, row[None])[0]
+        return (value.real, value.imag) if ansatz.is_complex else (value,)
+
+    def one(row: Array) -> Array:
+        out, pull = jax.vjp(lambda p: parts(p, row), params)
+        basis = jnp.eye(len(out), dtype=out[0].dtype)
+        gradients = [pull(tuple(unit))[0] for unit in basis]
+        return jnp.stack([realify(jax.tree.map(jnp.conj, g))[0] for g in gradients])
+
+    rows = map_chunks(jax.vmap(one), samples.x, chunk=chunk)
+    centred = rows - samples.mean(rows)[None]
+    return jnp.moveaxis(jnp.sqrt(samples.weights)[:, None, None] * centred, 1, 0).reshape(-1, rows.shape[-1])
+
+
+def residual(ansatz: Ansatz, samples: Samples, local: Any) -> Float[Array, " rows"]:
+    r"""Centred, weighted local values $\epsilon_s = \sqrt{w_s}\,(E_s - \bar E)$ in the rows of `jacobian`.
+
+    So $F = \bar O^T\epsilon$.
+
+    Args:
+        ansatz: the wave function.
+        samples: weighted configurations.
+        local: `[samples]`.
+    """
+    local = jnp.asarray(local)
+    centred = jnp.sqrt(samples.weights) * (local - samples.mean(local))
+    return jnp.concatenate([centred.real, centred.imag]) if ansatz.is_complex else centred.real
+
+
+def qgt(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None = None) -> Float[Array, "params params"]:
+    r"""Real part of the quantum geometric tensor.
+
+    $S_{kl} = \mathrm{Re}\,\langle \bar O_k (O_l - \langle O_l\rangle)\rangle$ with $O_k = \partial_k\log\psi$.
+
+    Args:
+        ansatz: the wave function.
+        params: its parameters.
+        samples: weighted configurations.
+        chunk: rows held at once in the backward pass.
+
+    Returns:
+        Symmetric, positive semi-definite, in the order of `tree.realify(params)`.
+
+    Raises:
+        ShapeError: `chunk` is not a positive int.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import qml
+        >>> from qml.estimate import qgt
+        >>> state = qml.FullSumState((jnp.zeros(2), lambda params, x: x @ params), qml.hilbert.Spin(2))
+        >>> _, samples = state.sample()
+        >>> qgt(state.ansatz, state.params, samples).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+
+    Source: Stokes et al., Quantum 4, 269 (2020), eq. 13.
+    """
+    rows = jacobian(ansatz, params, samples, chunk=chunk)
+    return rows.T @ rows
+
+
+def qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params, *, chunk: int | None = None) -> Params:
+    r"""Product $S v$ by one forward and one backward derivative, without the matrix.
+
+    Args:
+        ansatz: the wave function.
+        params: its parameters.
+        samples: weighted configurations.
+        vector: a tree like `params`.
+        chunk: rows held at once.
+
+    Returns:
+        A tree like `params`.
+
+    Raises:
+        ShapeError: `chunk` is not a positive int.
+    """
+
+    def push(x: Array) -> Array:
+        return jax.jvp(lambda p: ansatz.log_psi(p, x), (params,), (vector,))[1]
+
+    return forces(ansatz, params, samples, map_chunks(push, samples.x, chunk=chunk), chunk=chunk)

@@ -1,0 +1,166 @@
+"""Natural gradient: stochastic reconfiguration over parameters or over samples, whichever is smaller."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qml._core.errors import ConfigError, SpaceError, unknown_name
+from qml._core.precision import real_dtype
+from qml._core.tree import realify
+from qml._core.types import Array, Float, Params
+from qml.ansatz.bridge import Ansatz
+from qml.estimate.metric import jacobian, residual
+from qml.estimate.samples import Samples
+
+_METHODS = ("auto", "sr", "minsr")
+
+
+class Direction(eqx.Module):
+    r"""A solution of $S x = F$ and how well the step it makes is represented.
+
+    Args:
+        update: $x$ as a tree like the parameters.
+        metric_norm: $x^T S x$.
+        force_dot: $x^T F$. In real time the squared projection error per variance of H is
+            $r^2 = (\mathrm{Var}\,H + x^T S x - 2 x^T F) / \mathrm{Var}\,H$.
+    """
+
+    update: Params
+    metric_norm: Float[Array, ""]
+    force_dot: Float[Array, ""]
+
+
+class SR(eqx.Module):
+    r"""Stochastic reconfiguration: solves $S x = F$, regularised.
+
+    With rows $\bar O$ and residuals $\epsilon$: $S = \bar O^T\bar O$, $F = \bar O^T\epsilon$. Solved over parameters,
+    $x = (S + \lambda)^{-1} \bar O^T\epsilon$, or over samples, $x = \bar O^T (\bar O\bar O^T + \lambda)^{-1}\epsilon$:
+    the same vector. Solves are done in the widest real numbers JAX holds.
+
+    Args:
+        shift: $\lambda > 0$, added to the diagonal; the default is 1e-3.
+        cutoff: instead of a shift, the relative eigenvalue below which modes are dropped smoothly:
+            $1/l \to 1/\bigl(l\,(1 + (\mathrm{cutoff}\; l_{max}/l)^6)\bigr)$. For time evolution, 1e-8 or so.
+        chunk: rows held at once while derivatives are taken.
+        method: `"sr"` (over parameters), `"minsr"` (over samples), or `"auto"`, the smaller one.
+
+    Raises:
+        ConfigError: both or no valid regularisation, or an unknown method.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.estimate import SR
+        >>> x = SR(shift=1.0).solve(jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([2.0, 5.0]))
+        >>> bool(jnp.allclose(x, jnp.array([1.0, 2.0])))
+        True
+
+    Source: Sorella, Phys. Rev. B 71, 241103 (2005); Chen and Heyl, Nat. Phys. 20, 1476 (2024), eq. 8;
+    Rende et al., Commun. Phys. 7, 260 (2024), eq. 9; cutoff: Medvidovic and Sels, PRX Quantum 4, 040302 (2023).
+    """
+
+    shift: float | int | Float[Array, ""] | None
+    cutoff: float | Float[Array, ""] | None
+    chunk: int | None = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        shift: float | int | Float[Array, ""] | None = None,
+        cutoff: float | Float[Array, ""] | None = None,
+        *,
+        chunk: int | None = None,
+        method: str = "auto",
+    ):
+        if shift is not None and cutoff is not None:
+            raise ConfigError(
+                "SR takes a shift or a cutoff, not both.",
+                got=f"shift={shift}, cutoff={cutoff}",
+                expected="one of them",
+                try_="SR(shift=1e-3) for ground states, SR(cutoff=1e-8) for time evolution",
+            )
+        if method not in _METHODS:
+            unknown_name("method of SR", method, _METHODS)
+        shift = 1e-3 if shift is None and cutoff is None else shift
+        value = shift if cutoff is None else cutoff
+        if not isinstance(value, jax.Array) and not (value is not None and 0 < value < float("inf")):
+            raise ConfigError(
+                "The regularisation of SR is a positive number.",
+                got=value,
+                expected="a float > 0",
+                try_="SR(shift=1e-3)",
+            )
+        self.shift, self.cutoff, self.chunk, self.method = shift, cutoff, chunk, method
+
+    def solve(self, rows: Float[Array, "rows params"], right: Float[Array, " rows"]) -> Float[Array, " params"]:
+        r"""The regularised solution of $\bar O x \approx \epsilon$.
+
+        Args:
+            rows: $\bar O$, see `jacobian`.
+            right: $\epsilon$, see `residual`.
+
+        Returns:
+            $x$, in the order of `tree.realify(params)`.
+        """
+        rows, right = rows.astype(real_dtype()), right.astype(real_dtype())
+        over_samples = self.method == "minsr" or (self.method == "auto" and rows.shape[0] < rows.shape[1])
+        if over_samples:
+            return rows.T @ self._invert(rows @ rows.T, right)
+        return self._invert(rows.T @ rows, rows.T @ right)
+
+    def direction(
+        self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, real_time: bool = False
+    ) -> Direction:
+        r"""The step of the parameters that follows the energy gradient, or the Schroedinger equation.
+
+        Args:
+            ansatz: the wave function.
+            params: its parameters.
+            samples: weighted configurations.
+            local: local energies `[samples]`.
+            real_time: False: $(S+\lambda)x = \mathrm{Re}\langle\bar O(E_{loc}-\bar E)\rangle$, to be stepped as
+                $\theta \leftarrow \theta - \eta x$ (imaginary time: $d\theta = -x\,d\tau$). True: $x = \dot\theta$ of
+                $S\dot\theta = \mathrm{Re}\langle\bar O(-i)(E_{loc}-\bar E)\rangle$, to be stepped as $d\theta = x\,dt$.
+
+        Returns:
+            The direction.
+
+        Raises:
+            SpaceError: real time is asked of a real log psi, which has no phase to turn.
+        """
+        if real_time and not ansatz.is_complex:
+            raise SpaceError(
+                "A real log psi cannot follow real time evolution: it has no phase.",
+                got=f"{ansatz.name} with dtype {ansatz.dtype}",
+                expected="a complex log psi",
+                try_="RBM(hilbert, dtype=complex, rngs=nnx.Rngs(0))",
+            )
+        rows = jacobian(ansatz, params, samples, chunk=self.chunk).astype(real_dtype())
+        local = jnp.asarray(local)
+        right = residual(ansatz, samples, -1j * local if real_time else local).astype(real_dtype())
+        x = self.solve(rows, right)
+        moved = rows @ x
+        return Direction(realify(params)[1](x), jnp.sum(moved**2), jnp.sum(moved * right))
+
+    def _invert(self, matrix: Array, right: Array) -> Array:
+        if self.cutoff is None:
+            return _solve_shifted(matrix, right, jnp.asarray(self.shift, matrix.dtype))
+        values, vectors = jnp.linalg.eigh(matrix)
+        relative = values / values[-1]
+        safe = jnp.where(relative > 0, relative, 1.0)
+        inverse = jnp.where(relative > 0, 1.0 / (safe * (1.0 + (self.cutoff / safe) ** 6)), 0.0)
+        return vectors @ (jnp.where(values[-1] > 0, inverse / values[-1], 0.0) * (vectors.T @ right))
+
+
+def _solve_shifted(matrix: Array, right: Array, shift: Array) -> Array:
+    """Cholesky solve of a positive matrix; where rounding made it indefinite, the same by eigenvalues cut at zero."""
+    shifted = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    factor = jnp.linalg.cholesky(shifted, symmetrize_input=False)
+    x = jax.scipy.linalg.cho_solve((factor, True), right)
+
+    def by_eigenvalues() -> Array:
+        values, vectors = jnp.linalg.eigh(matrix)
+        return vectors @ ((vectors.T @ right) / (jnp.maximum(values, 0) + shift))
+
+    return jax.lax.cond(jnp.all(jnp.isfinite(x)) | ~jnp.all(jnp.isfinite(matrix)), lambda: x, by_eigenvalues)

@@ -1,0 +1,48 @@
+"""Weighted configurations: what a state hands to the estimators."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from qml._core.types import Array, Float, Inexact, Int
+from qml.estimate.stats import Stats, statistics
+
+
+class Samples(eqx.Module):
+    r"""Configurations with weights: $1/N$ from Markov chains, $|\psi|^2$ from a full sum.
+
+    Args:
+        x: configurations; row `step * chains + chain` from Markov chains.
+        weights: sum to one.
+        log_psi: log psi of each row.
+        chains: number of chains, or `None` for a full sum, whose means have no statistical error.
+    """
+
+    x: Int[Array, "samples sites"]
+    weights: Float[Array, " samples"]
+    log_psi: Inexact[Array, " samples"]
+    chains: int | None = eqx.field(static=True)
+
+    def mean(self, values: Any) -> Array:
+        r"""Weighted mean $\sum_s w_s v_s$ of `values[samples, ...]`."""
+        return jnp.tensordot(self.weights, jnp.asarray(values), 1)
+
+    def statistics(self, values: Any, *, hermitian: bool = False) -> Stats:
+        """Mean with error, variance, autocorrelation time and R-hat of `values[samples, ...]`.
+
+        Args:
+            values: local values of an operator.
+            hermitian: the mean is known to be real: imaginary parts count in the variance alone.
+        """
+        values = jnp.asarray(values)
+        if hermitian and jnp.iscomplexobj(values):
+            real, imaginary = self.statistics(values.real), self.statistics(values.imag)
+            return eqx.tree_at(lambda s: s.variance, real, real.variance + imaginary.variance)
+        if self.chains is None:
+            mean = self.mean(values)
+            variance = self.mean(jnp.abs(values - mean[None]) ** 2)
+            exact = Stats.exact(mean)
+            return Stats(mean, exact.error, variance, exact.tau, exact.r_hat, exact.samples)
+        shape = (-1, self.chains)
+        return statistics(values.reshape(*shape, *values.shape[1:]), self.weights.reshape(shape))

@@ -1,0 +1,127 @@
+"""A wave function with Markov chains."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qml._core.chunk import map_chunks
+from qml._core.errors import ShapeError
+from qml._core.types import Array, Params, RandomKey
+from qml.ansatz.bridge import Ansatz, to_ansatz
+from qml.estimate.samples import Samples
+from qml.sampler.base import AbstractSampler, SamplerState
+from qml.sampler.library import default_sampler
+from qml.state.base import AbstractState
+
+
+class MCState(AbstractState):
+    r"""A wave function $\psi_\theta$ whose expectation values are means over Markov chains.
+
+    A record: `sample` returns a new state and changes nothing, so the same state always gives the same samples.
+
+    Args:
+        model: anything that `qml.ansatz.to_ansatz` takes.
+        hilbert: the space.
+        samples: configurations of one estimate, >= 1; rounded up to a whole number of each chain.
+        chains: number of chains; `None` is that of `sampler`, or 16.
+        key: random key, for the chains and for a model that is not initialised.
+        sampler: `None` chooses one that fits the space.
+        chunk: rows held at once in network calls; `None` is all.
+        burn: sweeps thrown away before each estimate; `None` is a tenth of those kept, at least one. (The chains were
+            thermalised by the sampler once; this lets them follow a change of the parameters.)
+
+    Raises:
+        SpaceError: the sampler was made for another space, or none fits it.
+        ShapeError: a size is out of range, or the model does not return one log psi a row.
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> import qml
+        >>> space = qml.hilbert.Spin(4)
+        >>> state = qml.MCState(qml.ansatz.RBM(space, rngs=nnx.Rngs(0)), space, samples=100, key=jax.random.key(1))
+        >>> state.n_samples, state.length, state.chains
+        (112, 7, 16)
+        >>> stats = state.expect(qml.operator.total(space, "X"))
+        >>> abs(float(stats.mean) - 4) < 0.1
+        True
+    """
+
+    ansatz: Ansatz = eqx.field(static=True)
+    hilbert: Any = eqx.field(static=True)
+    sampler: AbstractSampler
+    length: int = eqx.field(static=True)
+    burn: int = eqx.field(static=True)
+    chunk: int | None = eqx.field(static=True)
+    params: Params
+    sampler_state: SamplerState
+
+    def __init__(
+        self,
+        model: Any,
+        hilbert: Any,
+        samples: int = 1024,
+        chains: int | None = None,
+        *,
+        key: RandomKey,
+        sampler: AbstractSampler | None = None,
+        chunk: int | None = None,
+        burn: int | None = None,
+    ):
+        if samples < 1 or (chains is not None and chains < 1) or (burn is not None and burn < 0):
+            raise ShapeError(
+                "A state has samples >= 1, chains >= 1 and burn >= 0.",
+                got=f"samples={samples}, chains={chains}, burn={burn}",
+                expected="positive sizes",
+                try_="MCState(model, hilbert, samples=1024, chains=16, key=key)",
+            )
+        if sampler is None:
+            sampler = default_sampler(hilbert, 16 if chains is None else chains)
+        elif chains is not None and chains != sampler.chains:
+            raise ShapeError(
+                "The sampler has another number of chains.",
+                got=f"chains={chains}, sampler.chains={sampler.chains}",
+                expected="the same number",
+                try_="leave chains out where a sampler is given",
+            )
+        sampler.check_space(hilbert)
+        model_key, chain_key = jax.random.split(key)
+        self.hilbert, self.sampler, self.chunk = hilbert, sampler, chunk
+        self.length = -(-samples // sampler.chains)
+        self.burn = max(1, self.length // 10) if burn is None else burn
+        self.ansatz, self.params = to_ansatz(model, hilbert, key=model_key)
+        self.sampler_state = sampler.init(self.ansatz, self.params, chain_key)
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return self.sampler.chains
+
+    @property
+    def n_samples(self) -> int:
+        """Configurations of one estimate."""
+        return self.length * self.chains
+
+    def sample(self) -> tuple["MCState", Samples]:
+        """Draw configurations with the present parameters.
+
+        Returns:
+            The state with its chains moved on, and the samples, weight $1/N$ each.
+        """
+        return _sample(self)
+
+
+@jax.jit
+def _sample(state: MCState) -> tuple[MCState, Samples]:
+    chains = eqx.tree_at(lambda s: s.key, state.sampler_state, jax.random.clone(state.sampler_state.key))
+    chains, x = state.sampler.sample(state.ansatz, state.params, chains, state.length, state.burn)
+    rows = x.reshape(state.n_samples, -1)
+
+    def log_psi(r: Array) -> Array:
+        return state.ansatz.log_psi(state.params, r)
+
+    weights = jnp.full((state.n_samples,), 1.0 / state.n_samples)
+    samples = Samples(rows, weights, map_chunks(log_psi, rows, chunk=state.chunk), state.chains)
+    return eqx.tree_at(lambda s: s.sampler_state, state, chains), samples
