@@ -15,7 +15,8 @@ def forces(ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, chun
     r"""Half the gradient of an expectation value, $F_k = \mathrm{Re}\,\langle \bar O_k\,(E_{loc} - \bar E)\rangle$.
 
     Here $O_k = \partial_k \log\psi$; the gradient is $2F$. Complex parameters are pairs of real ones:
-    a leaf $z = a + ib$ gets $F_a + i F_b$, so a step $z \leftarrow z - \eta F_z$ is a descent; Optax takes $2F$ as it is. One backward pass, no matrix of derivatives.
+    a leaf $z = a + ib$ gets $F_a + i F_b$, so a step $z \leftarrow z - \eta F_z$ is a descent; Optax
+    takes $2F$ as it is. One backward pass, no matrix of derivatives.
 
     Args:
         ansatz: the wave function.
