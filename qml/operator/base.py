@@ -50,6 +50,10 @@ class AbstractOperator(eqx.Module):
         """Raise `SpaceError` where the operator does not act on this space or leaves it."""
 
     @abc.abstractmethod
+    def on(self, hilbert: AbstractHilbert) -> "AbstractOperator":
+        """The same operator on another space of the same sites; raises `SpaceError` where it leaves it."""
+
+    @abc.abstractmethod
     def bound(self) -> tuple[float, float]:
         """Centre c and radius r with every eigenvalue of a Hermitian operator in `[c - r, c + r]`."""
 

@@ -190,6 +190,15 @@ class PauliSum(AbstractOperator):
         if not (is_traced(self.coefficients) and self.hilbert == hilbert):  # else checked when it was built
             check_leaving(self.strings, on_host(self.coefficients), hilbert)
 
+    def on(self, hilbert: AbstractHilbert) -> "PauliSum":
+        """The same sum on another space of the same sites.
+
+        Raises:
+            SpaceError: with the terms that leave the space.
+        """
+        self.check_space(hilbert)
+        return build(self.strings, self.coefficients, hilbert)
+
     def simplify(self, tolerance: float = 0.0) -> "PauliSum":
         """Without strings whose coefficient is at most `tolerance` in size, and real if no imaginary part is left.
 
