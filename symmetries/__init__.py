@@ -1,0 +1,30 @@
+"""Finite groups, characters, space groups of finite crystals, and symmetry sectors. NumPy only."""
+
+from symmetries._errors import GradketError, SymmetryError
+from symmetries.characters import CharacterTable, Irrep, character_table
+from symmetries.crystal import Crystal
+from symmetries.group import FiniteGroup
+from symmetries.point_group import C, D, PointGroup, inversion, point_group
+from symmetries.sector import Representatives, Sector, sectors
+from symmetries.space_group import SpaceGroup, space_group, translation_group
+
+__all__ = [
+    "C",
+    "CharacterTable",
+    "Crystal",
+    "D",
+    "FiniteGroup",
+    "GradketError",
+    "Irrep",
+    "PointGroup",
+    "Representatives",
+    "Sector",
+    "SpaceGroup",
+    "SymmetryError",
+    "character_table",
+    "inversion",
+    "point_group",
+    "sectors",
+    "space_group",
+    "translation_group",
+]

@@ -1,0 +1,148 @@
+"""Permutations as integer arrays: `p[s]` is where point `s` goes.
+
+Every function takes one permutation `[points]` or a stack of them `[..., points]`. All numbers are exact integers.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+from symmetries._errors import SymmetryError
+
+Permutations = Int[np.ndarray, "*batch points"]
+
+
+def product(left: Permutations, right: Permutations) -> Permutations:
+    """The permutation that applies `right` first, then `left`: $(l r)[s] = l[r[s]]$.
+
+    Args:
+        left: `[..., points]`.
+        right: `[..., points]`, stacked in the same way, or broadcastable against `left`.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import product
+        >>> product(np.array([1, 2, 0]), np.array([1, 0, 2]))
+        array([2, 1, 0])
+    """
+    left, right = np.broadcast_arrays(left, right)
+    return np.take_along_axis(left, right, axis=-1)
+
+
+def inverse(permutations: Permutations) -> Permutations:
+    """The permutation that undoes each one.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import inverse
+        >>> inverse(np.array([1, 2, 0]))
+        array([2, 0, 1])
+    """
+    return np.argsort(permutations, axis=-1)
+
+
+def order(permutation: Int[np.ndarray, " points"]) -> int:
+    """How often a permutation must be applied to give the identity, the least common multiple of its cycle lengths.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import order
+        >>> order(np.array([1, 2, 0, 4, 3]))
+        6
+    """
+    return int(np.lcm.reduce([len(cycle) for cycle in cycles(permutation)], initial=1))
+
+
+def cycles(permutation: Int[np.ndarray, " points"]) -> tuple[tuple[int, ...], ...]:
+    """The cycles of one permutation, each from its smallest point on, fixed points included.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import cycles
+        >>> cycles(np.array([1, 2, 0, 3]))
+        ((0, 1, 2), (3,))
+    """
+    image, seen, found = permutation.tolist(), set(), []
+    for start in range(len(image)):
+        if start not in seen:
+            cycle = [start]
+            while image[cycle[-1]] != start:
+                cycle.append(image[cycle[-1]])
+            seen.update(cycle)
+            found.append(tuple(cycle))
+    return tuple(found)
+
+
+def cycle_counts(permutations: Int[np.ndarray, "g points"]) -> Int[np.ndarray, "g lengths"]:
+    """How many cycles of each length every permutation of a stack has.
+
+    Args:
+        permutations: `[g, points]`.
+
+    Returns:
+        `[g, points + 1]`; entry `[g, l]` counts the cycles of length `l`, so that $\\sum_l l\\, c_{g l}$ is the
+        number of points.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import cycle_counts
+        >>> cycle_counts(np.array([[0, 1, 2], [1, 2, 0]]))
+        array([[0, 3, 0, 0],
+               [0, 0, 0, 1]])
+    """
+    n, points = permutations.shape
+    first, jump = np.broadcast_to(np.arange(points), (n, points)), permutations
+    for _ in range(points.bit_length()):  # smallest point of each cycle, by doubling the jump
+        first = np.minimum(first, np.take_along_axis(first, jump, axis=1))
+        jump = product(jump, jump)
+    lengths = np.zeros((n, points), np.int64)
+    np.add.at(lengths, (np.arange(n)[:, None], first), 1)
+    counts = np.zeros((n, points + 1), np.int64)
+    np.add.at(counts, (np.arange(n)[:, None], lengths), 1)
+    counts[:, 0] = 0
+    return counts
+
+
+def generate(generators: Int[np.ndarray, "k points"]) -> Int[np.ndarray, "g points"]:
+    """All products of some permutations, in lexicographic order, the identity first.
+
+    Args:
+        generators: `[k, points]`; none gives the trivial group.
+
+    Returns:
+        `[g, points]`.
+
+    Raises:
+        SymmetryError: a row is not a permutation.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import generate
+        >>> len(generate(np.array([[1, 2, 3, 0], [3, 2, 1, 0]])))
+        8
+    """
+    check(generators)
+    elements = frontier = np.arange(generators.shape[1])[None, :]
+    while len(frontier):
+        images = np.concatenate([elements, *(frontier[:, generator] for generator in generators)])
+        known = len(elements)
+        elements, first = np.unique(images, axis=0, return_index=True)
+        frontier = elements[first >= known]
+    return elements
+
+
+def check(permutations: Permutations) -> Permutations:
+    """The same stack, or an error if a row is not a permutation.
+
+    Raises:
+        SymmetryError: a row misses a point.
+    """
+    bad = np.argwhere((np.sort(permutations, axis=-1) != np.arange(permutations.shape[-1])).any(axis=-1))
+    if len(bad):
+        row = permutations[tuple(bad[0])]
+        raise SymmetryError(
+            "A row is not a permutation.",
+            got=row.tolist(),
+            expected=f"each of 0 .. {permutations.shape[-1] - 1} once",
+            try_="list where every point goes: p[s] is the image of s",
+        )
+    return permutations
