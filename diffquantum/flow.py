@@ -114,7 +114,7 @@ def _collapse(header: str, body: set[str], nodes: dict[str, Node], fresh) -> dic
             expected="a condition that a measurement can end",
             try_="leave the loop where a measurement says so",
         )
-    region = _Acyclic(inside, {header: (), **{target: () for target in exits}}, loop=header)
+    region = _Acyclic(inside, {header: (), **dict.fromkeys(exits, ())}, loop=header)
     if len(leaving) == 1 and len(inside[leaving[0][0]].targets) == 2 and region.always(header, leaving[0][0]):
         source, target = leaving[0]
         last = inside[source]

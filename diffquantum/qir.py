@@ -2,50 +2,42 @@
 
 import dataclasses
 import itertools
-import math
 import re
 from collections.abc import Iterator
 
 import pyqir
 
+from diffquantum.compiler import PARAMETER
 from diffquantum.errors import UnsupportedError
 from diffquantum.flow import Node, structure
 from diffquantum.ir import (
-    FIXED,
-    ROTATIONS,
     Assign,
     Binary,
     Block,
     Const,
     Expression,
-    Gate,
     Index,
-    Measure,
-    OutputKind,
     Parameter,
     Program,
-    Reset,
     Select,
     Unary,
     Var,
 )
+from diffquantum.opcodes import (
+    FLOAT,
+    INTEGER,
+    MATH,
+    PREDICATE,
+    choose,
+    kind_of,
+    opcode_of,
+    order,
+    quantum,
+    tables,
+    tail_calls,
+    unsupported,
+)
 from diffquantum.tidy import fold, size, tidy
-
-PARAMETER = "GradketParameter"  # the opaque function that stands for a parameter
-MATH = {
-    "Sin": "sin", "Cos": "cos", "Tan": "tan", "ArcSin": "asin", "ArcCos": "acos", "ArcTan": "atan", "Sqrt": "sqrt",
-    "Log": "log", "AbsD": "abs", "AbsI": "abs", "llvm.fabs.f64": "abs", "Truncate": "trunc",
-}  # fmt: skip
-INTEGER = {
-    "ADD": "add", "SUB": "sub", "MUL": "mul", "SDIV": "div", "SREM": "mod", "AND": "and", "OR": "or", "XOR": "xor",
-    "SHL": "shl", "ASHR": "shr",
-}  # fmt: skip
-FLOAT = {"FADD": "add", "FSUB": "sub", "FMUL": "mul", "FDIV": "div", "FREM": "mod"}
-PREDICATE = {
-    "EQ": "eq", "NE": "ne", "SLT": "lt", "SLE": "le", "SGT": "gt", "SGE": "ge",
-    "OEQ": "eq", "ONE": "ne", "UNE": "ne", "OLT": "lt", "OLE": "le", "OGT": "gt", "OGE": "ge",
-}  # fmt: skip
-GATES = {"cnot": "cx", "s__adj": "s_adj", "t__adj": "t_adj", "sx__adj": "sx_adj", "ccnot": "ccx"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +94,7 @@ class _Reader:
         self.context = pyqir.Context()
         self.module = pyqir.Module.from_ir(self.context, text)
         self.functions = {f.name: f for f in self.module.functions if len(list(f.basic_blocks))}
-        self.tables = _tables(text)
+        self.tables = {name: _Table(values) for name, values in tables(text).items()}
         self.stack: list[str] = []
         self.counters: dict[str, Iterator[int]] = {}
         self.outputs: list[tuple[str, Expression]] = []
@@ -119,7 +111,7 @@ class _Reader:
         entry = next(f for f in self.module.functions if pyqir.is_entry_point(f))
         qubits = pyqir.required_num_qubits(entry) or 0
         body, _ = self.lower(entry.name, ())
-        kind = _kind(self.shape, [k for k, _ in self.outputs])
+        kind = kind_of(self.shape, [k for k, _ in self.outputs])
         outputs = tuple(value for _, value in self.outputs)
         program = Program(name, parameters, qubits, body, outputs, kind, register, (), source)
         return tidy(program)
@@ -152,7 +144,7 @@ class _Function:
         self.entry = function.basic_blocks[0].name
         self.values: dict[str, _Value] = {}
         self.prologue: Block = ()
-        self.tail = _tail_calls(function.name, self.blocks)
+        self.tail = tail_calls(function.name, self.blocks)
         self.slots: tuple[str, ...] = ()
         self.result: Expression | None = None
         self.uses: dict[str, int] = {}
@@ -164,7 +156,7 @@ class _Function:
         if self.tail and any(arg != p for args in self.tail.values() for arg, p in zip(args, names)):
             self.slots = tuple(reader.fresh("a") for _ in names)  # arguments that change from turn to turn
             if not all(isinstance(a, Expression) for a in arguments):
-                raise _unsupported(f"recursion of {function.name} with arrays")
+                raise unsupported(f"recursion of {function.name} with arrays")
             self.prologue = tuple(Assign(s, a) for s, a in zip(self.slots, arguments))  # type: ignore[arg-type]
             self.values.update((n, Var(s)) for n, s in zip(names, self.slots))
         else:
@@ -173,11 +165,11 @@ class _Function:
     def nodes(self) -> dict[str, Node]:
         """The control flow graph; phi nodes become assignments on the edges."""
         out: dict[str, Node] = {}
-        for name in _order(self.entry, self.blocks):
+        for name in order(self.entry, self.blocks):
             for instruction in self.blocks[name]:
                 if isinstance(instruction, pyqir.Phi):
                     self.values[instruction.name] = Var(self.reader.fresh("p"))
-        for name in _order(self.entry, self.blocks):
+        for name in order(self.entry, self.blocks):
             code: list = []
             targets: tuple[str, ...] = ()
             condition = None
@@ -186,9 +178,9 @@ class _Function:
                     code += self.again(self.tail[name, position], instruction)
                     targets = (self.entry,)
                     break
-                if _opcode(instruction) == "BR":
+                if opcode_of(instruction) == "BR":
                     targets, condition = self.branch(instruction)
-                elif _opcode(instruction) == "RET":
+                elif opcode_of(instruction) == "RET":
                     code += self.leave(instruction)
                 else:
                     code += self.step(instruction)
@@ -255,13 +247,13 @@ class _Function:
                 return Const(0)
             if found := re.fullmatch(r"ptr inttoptr \(i64 (\d+) to ptr\)", text.strip()):
                 return Const(int(found.group(1)))
-            raise _unsupported(f"the constant {text}")
+            raise unsupported(f"the constant {text}")
         return self.values[operand.name]
 
     def expression(self, operand: pyqir.Value) -> Expression:
         value = self.value(operand)
         if not isinstance(value, Expression):
-            raise _unsupported("an address used as a number")
+            raise unsupported("an address used as a number")
         return value
 
     def step(self, instruction) -> list:
@@ -270,7 +262,7 @@ class _Function:
             return self.call(instruction)
         if isinstance(instruction, pyqir.Phi):
             return []
-        opcode, name = _opcode(instruction), instruction.name
+        opcode, name = opcode_of(instruction), instruction.name
         if opcode == "ALLOCA":
             found = re.search(r"alloca \[(\d+) x", str(instruction))
             kind = re.search(r"alloca (?:\[\d+ x )?(\w+)", str(instruction))
@@ -280,7 +272,7 @@ class _Function:
         if opcode == "GET_ELEMENT_PTR":
             base = self.value(instruction.operands[0])
             if not isinstance(base, _Slot | _Table):
-                raise _unsupported("an array inside an array")
+                raise unsupported("an array inside an array")
             self.values[name] = _Element(base, self.expression(instruction.operands[-1]))
             return []
         if opcode == "STORE":
@@ -310,17 +302,17 @@ class _Function:
                     return [Assign(f"{slot}_{index.value}", value)]
                 names = [f"{slot}_{i}" for i in range(count)]
                 return [Assign(n, Select(Binary("eq", index, Const(i)), value, Var(n))) for i, n in enumerate(names)]
-        raise _unsupported("a store to a constant")
+        raise unsupported("a store to a constant")
 
     def load(self, place: _Value) -> Expression:
         match place:
             case _Slot(slot, None):
                 return Var(slot)
             case _Element(_Slot(slot, int(count)), index):
-                return _choose(index, [Var(f"{slot}_{i}") for i in range(count)])
+                return choose(index, [Var(f"{slot}_{i}") for i in range(count)])
             case _Element(_Table(values), index):
                 return fold(Index(values, index))
-        raise _unsupported("a load from an unknown place")
+        raise unsupported("a load from an unknown place")
 
     def arithmetic(self, opcode: str, instruction) -> Expression:
         operands = [self.expression(o) for o in instruction.operands]
@@ -342,7 +334,7 @@ class _Function:
             return Unary("trunc", *operands)
         if opcode in ("ZEXT", "SEXT", "TRUNC"):
             return Select(operands[0], Const(1), Const(0)) if opcode == "ZEXT" else operands[0]
-        raise _unsupported(f"the instruction {str(instruction).strip()}")
+        raise unsupported(f"the instruction {str(instruction).strip()}")
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -366,8 +358,8 @@ class _Function:
         if name in MATH:
             return self.define(instruction.name, Unary(MATH[name], *arguments))
         if name.startswith("__quantum__qis__"):
-            return _quantum(name[len("__quantum__qis__") :].removesuffix("__body"), arguments)
-        raise _unsupported(f"the function {name}")
+            return quantum(name[len("__quantum__qis__") :].removesuffix("__body"), arguments)
+        raise unsupported(f"the function {name}")
 
     def runtime(self, name: str, instruction: pyqir.Call) -> list:
         reader = self.reader
@@ -387,7 +379,7 @@ class _Function:
             return [Assign(target, value)]
         if name == "initialize":
             return []
-        raise _unsupported(f"the runtime function {name}")
+        raise unsupported(f"the runtime function {name}")
 
     def result_bit(self, operand: pyqir.Value) -> Expression:
         """The bool variable of a measurement result."""
@@ -395,123 +387,5 @@ class _Function:
         if isinstance(index, Const):
             return Var(f"r{index.value}")
         if isinstance(index, Index):
-            return _choose(index.index, [Var(f"r{i}") for i in index.table])
-        raise _unsupported("a measurement result chosen at run time")
-
-
-def _quantum(name: str, arguments: list[Expression]) -> list:
-    """A gate, measurement or reset."""
-    name = GATES.get(name, name)
-    if name in ("m", "mz", "mresetz"):
-        qubit, result = arguments
-        if not isinstance(result, Const):
-            raise _unsupported("a measurement into a result chosen at run time")
-        return [Measure(qubit, f"r{result.value}", name == "mresetz")]
-    if name == "reset":
-        return [Reset(arguments[0])]
-    if name in ROTATIONS:
-        return [Gate(name, tuple(arguments[1:]), arguments[0])]
-    if name in FIXED:
-        return [Gate(name, tuple(arguments))]
-    raise _unsupported(f"the gate {name}")
-
-
-def _choose(index: Expression, choices: list[Expression]) -> Expression:
-    """`choices[index]` as nested selections."""
-    if isinstance(index, Const):
-        return choices[int(index.value)]
-    out = choices[-1]
-    for i, choice in reversed(list(enumerate(choices[:-1]))):
-        out = Select(Binary("eq", index, Const(i)), choice, out)
-    return out
-
-
-def _opcode(instruction) -> str:
-    return str(instruction.opcode).split(".")[-1]
-
-
-def _order(entry: str, blocks: dict[str, list]) -> list[str]:
-    """Reachable blocks in reverse post-order: a definition comes before its uses."""
-    seen, out = {entry}, []
-
-    def targets(name: str) -> list[str]:
-        last = blocks[name][-1]
-        return [o.name for o in last.operands if isinstance(o, pyqir.BasicBlock)] if _opcode(last) == "BR" else []
-
-    stack = [(entry, iter(targets(entry)))]
-    while stack:
-        name, rest = stack[-1]
-        for target in rest:
-            if target not in seen:
-                seen.add(target)
-                stack.append((target, iter(targets(target))))
-                break
-        else:
-            out.append(name)
-            stack.pop()
-    return out[::-1]
-
-
-def _tail_calls(name: str, blocks: dict[str, list]) -> dict[tuple[str, int], tuple[str, ...]]:
-    """Places (block, position) where a function calls itself last, with the names of the arguments."""
-    found = {}
-    for block, instructions in blocks.items():
-        for position, instruction in enumerate(instructions):
-            if isinstance(instruction, pyqir.Call) and instruction.callee.name == name:
-                rest, here = instructions[position + 1 :], block
-                while len(rest) == 1 and _opcode(rest[0]) == "BR" and len(rest[0].operands) == 1:
-                    here = rest[0].operands[0].name
-                    rest = blocks[here]
-                returned = [o.name for o in rest[0].operands] if _opcode(rest[0]) == "RET" else None
-                if returned is not None and returned in ([], [instruction.name]):
-                    found[block, position] = tuple(a.name for a in instruction.args)
-    return found
-
-
-def _tables(text: str) -> dict[str, _Table]:
-    """Global constant arrays of numbers, qubits and results."""
-    out = {}
-    for found in re.finditer(r"@([\w.]+) = internal constant \[\d+ x (\w+)\] \[(.*)\]", text):
-        name, kind, entries = found.groups()
-        values: list[bool | int | float] = []
-        for entry in entries.split(","):
-            entry = entry.strip().removeprefix(kind).strip()
-            if kind == "ptr":
-                number = re.search(r"i64 (\d+)", entry)
-                values.append(int(number.group(1)) if number else 0)
-            elif kind == "i1":
-                values.append(entry == "true")
-            else:
-                values.append(_double(entry) if kind == "double" else int(entry))
-        out[name] = _Table(tuple(values))
-    return out
-
-
-def _double(text: str) -> float:
-    if text.startswith("0x"):
-        import struct
-
-        return struct.unpack(">d", int(text, 16).to_bytes(8, "big"))[0]
-    value = float(text)
-    assert math.isfinite(value)
-    return value
-
-
-def _kind(shape: list[tuple[str, int]], kinds: list[str]) -> OutputKind:
-    """The type of what the operation returns, from the order of its records."""
-    if shape == [("tuple", 0)]:
-        return "unit"
-    if not shape and len(kinds) == 1 and kinds[0] in ("result", "bool", "int", "double"):
-        return kinds[0]  # type: ignore[return-value]
-    if shape == [("array", len(kinds))] and set(kinds) == {"result"}:
-        return "results"
-    return "tuple"
-
-
-def _unsupported(what: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"The compiled program uses {what}.",
-        got=what,
-        expected="gates, measurements, resets, arithmetic, branches and loops",
-        try_="write this part of the operation with simpler means",
-    )
+            return choose(index.index, [Var(f"r{i}") for i in index.table])
+        raise unsupported("a measurement result chosen at run time")

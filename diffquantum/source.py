@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from diffquantum.check import check, with_sites
+from diffquantum.compiler import PARAMETER, compile_qir, double
 from diffquantum.errors import SourceError
 from diffquantum.ir import Program
-from diffquantum.qir import PARAMETER, read
+from diffquantum.qir import read
+from diffquantum.simulate.crosscheck import crosscheck
 
 WRAPPER = "GradketEntry"
-PRELUDE = f"operation {PARAMETER}(i : Int) : Double {{ body intrinsic; }}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,20 +70,19 @@ def load(
     operation = find_operation(text, entry, file)
     values, names, register, allocate = _bind(operation, parameters, qubits, fixed or {}, file)
     call = f"{operation.name}({', '.join(values)})"
+    unit = operation.returns == "Unit"
     if allocate:
         uses = " ".join(f"use {name} = {what};" for name, what in allocate)
-        body = f"{call};" if operation.returns == "Unit" else f"let out = {call}; {_resets(allocate)} out"
+        body = f"{call};" if unit else f"let out = {call}; {_resets(allocate)} out"
         wrapper = f"operation {WRAPPER}() : {operation.returns} {{ {uses} {body} }}"
-        call = f"{WRAPPER}()"
+        qir = compile_qir(text, wrapper, f"{WRAPPER}()", file)
+        call = f"{{ {uses} {call}; {_readout(allocate)} }}" if unit else f"{{ {uses} {body} }}"
     else:
-        wrapper = None
-    qir = _compile(text, wrapper, call, file)
-    program = read(qir, operation.name.split(".")[-1], names, register if operation.returns == "Unit" else (), text)
+        qir = compile_qir(text, None, call, file)
+    program = read(qir, operation.name.split(".")[-1], names, register if unit else (), text)
     program = with_sites(check(program))
     if check_shots:
-        from diffquantum.simulate.crosscheck import crosscheck
-
-        crosscheck(program, text, operation, check_shots)
+        crosscheck(program, text, call, check_shots)
     return program
 
 
@@ -246,12 +246,6 @@ def _literal(operation: Operation, name: str, kind: str, value: Any, file: str |
     raise _argument_error(operation, f"has an argument {name} : {kind}", repr(value), file)
 
 
-def double(value: float) -> str:
-    """A finite number as a Q# `Double` that reads back exactly."""
-    text = repr(float(value))
-    return text if "." in text else text.replace("e", ".0e") if "e" in text else text + ".0"
-
-
 def _argument_error(operation: Operation, what: str, got: Any, file: str | None) -> SourceError:
     signature = ", ".join(f"{name} : {kind}" for name, kind in operation.arguments)
     return SourceError(
@@ -267,59 +261,6 @@ def _resets(allocate: list[tuple[str, str]]) -> str:
     return " ".join(f"Reset({n});" if what == "Qubit()" else f"ResetAll({n});" for n, what in allocate)
 
 
-# ---------------------------------------------------------------------------------------------------- compiler
-
-
-def context(target: bool = True) -> Any:
-    """A compiler of its own: for QIR where `target`, else for the simulator."""
-    os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
-    import qdk
-
-    return qdk.Context(target_profile=qdk.TargetProfile.Adaptive) if target else qdk.Context()
-
-
-def _compile(text: str, wrapper: str | None, call: str, file: str | None) -> str:
-    """QIR of one call; compiler errors become `SourceError`."""
-    try:
-        compiler = context()
-        compiler.eval(PRELUDE)
-        compiler.eval(text)
-        if wrapper:
-            compiler.eval(wrapper)
-        return str(compiler.compile(call))
-    except (KeyboardInterrupt, SystemExit, MemoryError):
-        raise
-    except BaseException as error:  # a panic of the compiler is not an Exception
-        raise _source_error(error, text, file) from None
-
-
-def _source_error(error: BaseException, text: str, file: str | None) -> SourceError:
-    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    what = re.search(r"^\s*[x×]\s*(.+)$", message, re.MULTILINE)
-    detail = re.search(r"`->\s*(.+)$|╰─▶\s*(.+)$", message, re.MULTILINE)
-    place = re.search(r"\[line_1:(\d+):(\d+)\]", message)
-    helped = re.search(r"help:\s*(.+?)(?:\n\s*\n|\Z)", message, re.DOTALL)
-    line, column = (int(place.group(1)), int(place.group(2))) if place else (None, None)
-    if what is None:
-        sentence = (
-            f"The Q# compiler stopped: {message.strip().splitlines()[0] if message.strip() else type(error).__name__}."
-        )
-    else:
-        sentence = "The Q# compiler reports: " + what.group(1).strip()
-        if detail:
-            sentence += ": " + (detail.group(1) or detail.group(2)).strip()
-        sentence += "."
-    panic = "for double" in message and "Exp" in message
-    return SourceError(
-        sentence,
-        got=text.splitlines()[line - 1].strip() if line and line <= len(text.splitlines()) else message.strip()[:300],
-        expected="Q# that the Adaptive profile can compile",
-        try_="write a power of a parameter as products"
-        if panic
-        else " ".join(helped.group(1).split())
-        if helped
-        else "correct the text; loops must end by while or repeat, without return inside",
-        file=file,
-        line=line,
-        column=column,
-    )
+def _readout(allocate: list[tuple[str, str]]) -> str:
+    """Measurement of the whole register, as an expression."""
+    return " + ".join(f"[MResetZ({n})]" if what == "Qubit()" else f"MResetEachZ({n})" for n, what in allocate)

@@ -202,6 +202,8 @@ class _Forward:
         self.uses = uses
 
     def keep(self, name: str, value: Expression) -> bool:
+        if name in variables(value):
+            return False
         if isinstance(value, Const | Var | Parameter):
             return True
         return size(value) <= LARGEST and self.uses[name] == 1
@@ -229,9 +231,8 @@ class _Forward:
                 statement = While(before, condition, body)
             else:
                 known = _forget(known, frozenset(writes(statement)))
-                if isinstance(statement, Assign) and statement.target not in variables(statement.value):
-                    if self.keep(statement.target, statement.value):
-                        known = {**known, statement.target: statement.value}
+                if isinstance(statement, Assign) and self.keep(statement.target, statement.value):
+                    known = {**known, statement.target: statement.value}
             out.append(statement)
         return tuple(out), known
 

@@ -1,0 +1,154 @@
+"""Expected values of programs as JAX functions, exactly or from shots."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffquantum.errors import UnsupportedError
+from diffquantum.estimate import Roulette, SampledExpectation, sampled
+from diffquantum.estimate.sampled import pauli_terms
+from diffquantum.ir import Program
+from diffquantum.simulate.density import Exact, Termination
+from diffquantum.simulate.loops import RADIUS, never_ends
+from diffquantum.transform.simplify import number
+from qml._core.errors import ConfigError, ShapeError, SpaceError
+from qml._core.precision import require_x64
+from qml._core.types import Array
+
+LOST = 1e-7  # probability that may be missing at the end
+
+
+def expectation(
+    program: Program, observable: Any = None, shots: int | None = None, loops: Roulette | None = None
+) -> "Expectation | SampledExpectation":
+    r"""The expected value of a program as a function of its parameters.
+
+    Without `shots`: exact density semantics, loops solved as linear systems and not truncated,
+    $E(\theta) = \mathrm{tr}(O\, [\![P_\theta]\!](\rho_0))$; a JAX function under `jit`, `vmap`, `grad`, `hessian`.
+    With `shots`: unbiased estimates with error bars.
+
+    Args:
+        program: the program.
+        observable: a `PauliSum` on the register of an operation that returns `Unit`; `None` for one that returns data:
+            then it is the mean of that (`Result[]`: the number with those bits, first bit lowest).
+        shots: shots of one estimate; `None` for the exact value.
+        loops: how the sampled gradient chooses where to insert its shift; `None` is `Roulette()`.
+
+    Returns:
+        `Expectation`, called with theta `[params]`; or with `shots` an object called with theta and a key, and its
+        method `gradient`, both giving `Stats`.
+
+    Raises:
+        SpaceError: the observable is missing, not wanted, not Hermitian, or of another size than the register.
+        UnsupportedError: the program returns several values, or is too large for the exact semantics.
+        TerminationError: a loop ends for no parameters.
+        PrecisionError: JAX runs in 32-bit mode.
+
+    Example:
+        >>> import diffquantum, jax, jax.numpy as jnp
+        >>> text = "operation Flips(t : Double) : Int { use q = Qubit(); mutable n = 0; Ry(t, q);"
+        >>> text += " while M(q) == Zero { n += 1; Ry(t, q); } Reset(q); n }"
+        >>> mean = diffquantum.expectation(diffquantum.load(text))
+        >>> bool(abs(mean(jnp.array([1.0])) - 1 / jnp.tan(0.5) ** 2) < 1e-12)
+        True
+        >>> print(jax.grad(mean)(jnp.array([1.0])).round(6))
+        [-7.963876]
+
+    Source: semantics of quantum while programs; derivative by the implicit function theorem.
+    """
+    terms = _terms(program, observable)
+    if shots is not None:
+        return sampled(program, observable, shots, loops)
+    if loops is not None:
+        raise ConfigError(
+            "The exact expectation does not sample its loops.",
+            got=f"loops={loops}",
+            expected="loops only together with shots",
+            try_="expectation(program, observable, shots=1000, loops=...)",
+        )
+    require_x64("An exact expectation")
+    return Expectation(program, terms)
+
+
+def _terms(program: Program, observable: Any) -> tuple[tuple[str, ...], Array] | None:
+    if program.kind == "unit" and not program.outputs and not program.register:
+        raise UnsupportedError(
+            f"The operation {program.name} returns nothing and has no register.",
+            got="Unit, and no Qubit arguments",
+            expected="an operation that returns a number, or one on qubits it is given",
+            try_="operation Prepare(theta : Double[], qs : Qubit[]) : Unit",
+        )
+    if observable is not None and program.register and observable.hilbert.n_sites != len(program.register):
+        raise SpaceError(
+            f"The observable does not fit the register of {program.name}.",
+            got=f"strings of {observable.hilbert.n_sites} letters",
+            expected=f"{len(program.register)} letters, one a qubit",
+            try_="load(..., qubits=...) and observable of the same size",
+        )
+    return pauli_terms(program, observable)
+
+
+class Expectation:
+    """The exact expected value of a program: a JAX function of theta. Made by `expectation`.
+
+    Args:
+        program: the program.
+        terms: strings and coefficients of the observable, or `None`.
+    """
+
+    def __init__(self, program: Program, terms: tuple[tuple[str, ...], Array] | None):
+        self.program = program
+        self.exact = Exact(program, (number(program),))
+        strings, self.coefficients = terms or (("",), jnp.ones(1))
+        self.strings = tuple(_digits(program, s) for s in strings)
+        self.arrays = {i: jnp.asarray(a) for i, a in self.exact.arrays().items()}
+        self.function = jax.jit(self._value)
+
+    def __repr__(self) -> str:
+        return f"Expectation({self.program.name}, {len(self.program.parameters)} parameters, {len(self.strings)} terms)"
+
+    def _value(self, theta: Array, coefficients: Array, arrays: dict) -> tuple[Array, Array, Array]:
+        """The value, not a number where a loop does not end; the largest spectral radius; the final probability."""
+        x, radius, mass = self.exact.end(theta, arrays)
+        numbers = jnp.stack([self.exact.outputs(x, theta, jnp, s)[0] for s in self.strings])
+        ends = (radius <= RADIUS) & (jnp.abs(mass - 1.0) < LOST)
+        return jnp.dot(coefficients, numbers) * jnp.where(ends, 1.0, jnp.nan), radius, mass
+
+    def __call__(self, theta: Any) -> Array:
+        """The value at theta `[params]`.
+
+        Raises:
+            ShapeError: the number of parameters is wrong.
+            TerminationError: a loop does not end there; under `jit`, `grad` or `vmap` the value is NaN instead.
+        """
+        theta = self._parameters(theta)
+        value, radius, mass = self.function(theta, self.coefficients, self.arrays)
+        if not isinstance(value, jax.core.Tracer) and not np.isfinite(value):
+            raise never_ends(float(radius), float(mass))
+        return value
+
+    def termination(self, theta: Any) -> Termination:
+        """Spectral radius, mean number of turns and size of each loop at concrete parameters."""
+        return self.exact.termination(np.asarray(self._parameters(theta)))
+
+    def _parameters(self, theta: Any) -> Array:
+        theta = jnp.asarray(theta, dtype=float)
+        count = len(self.program.parameters)
+        if theta.shape != (count,):
+            raise ShapeError(
+                f"The program {self.program.name} has {count} parameters.",
+                got=f"an array of shape {theta.shape}",
+                expected=f"({count},) for {', '.join(self.program.parameters) or 'no parameters'}",
+                try_="one number for each parameter, in order",
+            )
+        return theta
+
+
+def _digits(program: Program, string: str) -> tuple[int, ...]:
+    """The place of a Pauli string on the register among the components of all qubits."""
+    digits = [0] * program.qubits
+    for qubit, letter in zip(program.register, string):
+        digits[qubit] = "IXYZ".index(letter)
+    return tuple(digits)

@@ -1,0 +1,141 @@
+"""Vocabulary of QIR: opcodes, gates, constant tables, and the order of blocks."""
+
+import math
+import re
+import struct
+
+import pyqir
+
+from diffquantum.errors import UnsupportedError
+from diffquantum.ir import FIXED, ROTATIONS, Binary, Const, Expression, Gate, Measure, OutputKind, Reset, Select
+
+MATH = {
+    "Sin": "sin", "Cos": "cos", "Tan": "tan", "ArcSin": "asin", "ArcCos": "acos", "ArcTan": "atan", "Sqrt": "sqrt",
+    "Log": "log", "AbsD": "abs", "AbsI": "abs", "llvm.fabs.f64": "abs", "Truncate": "trunc",
+}  # fmt: skip
+INTEGER = {
+    "ADD": "add", "SUB": "sub", "MUL": "mul", "SDIV": "div", "SREM": "mod", "AND": "and", "OR": "or", "XOR": "xor",
+    "SHL": "shl", "ASHR": "shr",
+}  # fmt: skip
+FLOAT = {"FADD": "add", "FSUB": "sub", "FMUL": "mul", "FDIV": "div", "FREM": "mod"}
+PREDICATE = {
+    "EQ": "eq", "NE": "ne", "SLT": "lt", "SLE": "le", "SGT": "gt", "SGE": "ge",
+    "OEQ": "eq", "ONE": "ne", "UNE": "ne", "OLT": "lt", "OLE": "le", "OGT": "gt", "OGE": "ge",
+}  # fmt: skip
+GATES = {"cnot": "cx", "s__adj": "s_adj", "t__adj": "t_adj", "sx__adj": "sx_adj", "ccnot": "ccx"}
+
+
+def quantum(name: str, arguments: list[Expression]) -> list:
+    """A gate, measurement or reset."""
+    name = GATES.get(name, name)
+    if name in ("m", "mz", "mresetz"):
+        qubit, result = arguments
+        if not isinstance(result, Const):
+            raise unsupported("a measurement into a result chosen at run time")
+        return [Measure(qubit, f"r{result.value}", name == "mresetz")]
+    if name == "reset":
+        return [Reset(arguments[0])]
+    if name in ROTATIONS:
+        return [Gate(name, tuple(arguments[1:]), arguments[0])]
+    if name in FIXED:
+        return [Gate(name, tuple(arguments))]
+    raise unsupported(f"the gate {name}")
+
+
+def choose(index: Expression, choices: list[Expression]) -> Expression:
+    """`choices[index]` as nested selections."""
+    if isinstance(index, Const):
+        return choices[int(index.value)]
+    out = choices[-1]
+    for i, choice in reversed(list(enumerate(choices[:-1]))):
+        out = Select(Binary("eq", index, Const(i)), choice, out)
+    return out
+
+
+def opcode_of(instruction) -> str:
+    return str(instruction.opcode).split(".")[-1]
+
+
+def order(entry: str, blocks: dict[str, list]) -> list[str]:
+    """Reachable blocks in reverse post-order: a definition comes before its uses."""
+    seen, out = {entry}, []
+
+    def targets(name: str) -> list[str]:
+        last = blocks[name][-1]
+        return [o.name for o in last.operands if isinstance(o, pyqir.BasicBlock)] if opcode_of(last) == "BR" else []
+
+    stack = [(entry, iter(targets(entry)))]
+    while stack:
+        name, rest = stack[-1]
+        for target in rest:
+            if target not in seen:
+                seen.add(target)
+                stack.append((target, iter(targets(target))))
+                break
+        else:
+            out.append(name)
+            stack.pop()
+    return out[::-1]
+
+
+def tail_calls(name: str, blocks: dict[str, list]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """Places (block, position) where a function calls itself last, with the names of the arguments."""
+    found = {}
+    for block, instructions in blocks.items():
+        for position, instruction in enumerate(instructions):
+            if isinstance(instruction, pyqir.Call) and instruction.callee.name == name:
+                rest, here = instructions[position + 1 :], block
+                while len(rest) == 1 and opcode_of(rest[0]) == "BR" and len(rest[0].operands) == 1:
+                    here = rest[0].operands[0].name
+                    rest = blocks[here]
+                returned = [o.name for o in rest[0].operands] if opcode_of(rest[0]) == "RET" else None
+                if returned is not None and returned in ([], [instruction.name]):
+                    found[block, position] = tuple(a.name for a in instruction.args)
+    return found
+
+
+def tables(text: str) -> dict[str, tuple[bool | int | float, ...]]:
+    """Global constant arrays of numbers, qubits and results."""
+    out = {}
+    for found in re.finditer(r"@([\w.]+) = internal constant \[\d+ x (\w+)\] \[(.*)\]", text):
+        name, kind, entries = found.groups()
+        values: list[bool | int | float] = []
+        for entry in entries.split(","):
+            entry = entry.strip().removeprefix(kind).strip()
+            if kind == "ptr":
+                number = re.search(r"i64 (\d+)", entry)
+                values.append(int(number.group(1)) if number else 0)
+            elif kind == "i1":
+                values.append(entry == "true")
+            else:
+                values.append(_double(entry) if kind == "double" else int(entry))
+        out[name] = tuple(values)
+    return out
+
+
+def _double(text: str) -> float:
+    if text.startswith("0x"):
+        return struct.unpack(">d", int(text, 16).to_bytes(8, "big"))[0]
+    value = float(text)
+    assert math.isfinite(value)
+    return value
+
+
+def kind_of(shape: list[tuple[str, int]], kinds: list[str]) -> OutputKind:
+    """The type of what the operation returns, from the order of its records."""
+    if shape == [("tuple", 0)]:
+        return "unit"
+    if not shape and len(kinds) == 1 and kinds[0] in ("result", "bool", "int", "double"):
+        return kinds[0]  # type: ignore[return-value]
+    if shape == [("array", len(kinds))] and set(kinds) == {"result"}:
+        return "results"
+    return "tuple"
+
+
+def unsupported(what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"The compiled program uses {what}.",
+        got=what,
+        expected="gates, measurements, resets, arithmetic, branches and loops",
+        try_="write this part of the operation with simpler means",
+    )

@@ -1,0 +1,73 @@
+"""The Q# simulator as a witness: its shots against the exact means of the program that was read."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from diffquantum.compiler import PARAMETER, context, double
+from diffquantum.errors import UnsupportedError
+from diffquantum.ir import Const, Measure, Program, Var
+from diffquantum.simulate.density import Exact
+
+LIMIT = 4.5  # standard errors
+
+
+def crosscheck(program: Program, text: str, call: str, shots: int, seed: int = 1) -> np.ndarray:
+    """Compare shots of the Q# simulator with the exact means.
+
+    Args:
+        program: the program read from the text.
+        text: the Q# text.
+        call: an expression of what it returns, or of the measured register; parameters are calls as for the compiler.
+        shots: number of shots.
+        seed: seed of the simulator and of the parameters.
+
+    Returns:
+        The z-score of each output, at one random point.
+
+    Raises:
+        UnsupportedError: the two do not agree, so the compiler or the reader misunderstands the program.
+    """
+    rng = np.random.default_rng(seed)
+    theta = rng.uniform(0.4, 1.4, len(program.parameters))
+    if program.register:
+        program = _measured(program)
+    exact = Exact(program).means(theta)
+    simulator = context(target=False)
+    simulator.eval(text)
+    for i, value in enumerate(theta):
+        call = call.replace(f"{PARAMETER}({i})", double(value))
+    samples = simulator.run(call, shots, seed=seed)
+    values = np.array([list(_flat(s)) for s in samples], float).reshape(shots, len(exact))
+    spread = values.std(axis=0, ddof=1) / np.sqrt(shots)
+    floor = np.sqrt(np.abs(exact) + 1) / shots
+    z = (values.mean(axis=0) - exact) / np.maximum(spread, floor)
+    if np.max(np.abs(z), initial=0.0) > LIMIT:
+        raise UnsupportedError(
+            f"The simulator of Q# and the program read from {program.name} do not agree.",
+            got=f"means {values.mean(axis=0)} +- {spread} of {shots} shots at {theta}",
+            expected=f"{exact}",
+            try_="report this operation: the compiler or its reader has a defect",
+        )
+    return z
+
+
+def _measured(program: Program) -> Program:
+    """The program with its register measured at the end, as what it returns."""
+    names = tuple(f"q{i}" for i in range(len(program.register)))
+    ends = tuple(Measure(Const(q), name) for q, name in zip(program.register, names))
+    outputs = tuple(map(Var, names))
+    return dataclasses.replace(program, body=program.body + ends, outputs=outputs, kind="results", register=())
+
+
+def _flat(sample: Any) -> Iterator[float]:
+    """The numbers in what one shot returned; One counts 1."""
+    if isinstance(sample, list | tuple):
+        for part in sample:
+            yield from _flat(part)
+    elif isinstance(sample, bool | int | float):
+        yield float(sample)
+    else:
+        yield float(str(sample).endswith("One"))

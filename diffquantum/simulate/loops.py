@@ -1,0 +1,311 @@
+r"""Cycles of a loop as linear systems: $x = b + L x$, solved, not truncated.
+
+Most programs reach only a small space. Its orthonormal basis $V$ is found once, for generic parameters: the span of
+all that enters the cycle, closed under $L_\theta$ for all $\theta$ (so under its derivatives too). Then
+$(1 - V^T L V)\, y = V^T b$ is a small dense system, block triangular in the moments. Larger ones are solved by GMRES on
+the whole space. Derivatives use one more solve with the same matrix, whatever the mean number of turns.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
+from jax import lax
+from jax.scipy.sparse.linalg import gmres
+
+from diffquantum.errors import TerminationError
+from diffquantum.simulate.plan import Run, Stage
+
+DENSE = 300  # largest reduced system
+STORED = 2**24  # most numbers in one basis
+RADIUS = 1 - 1e-8  # a larger spectral radius means that the loop does not end
+RESIDUAL = 1e-9
+
+
+class Bases:
+    """The basis of each cycle, grown while generic parameters run through the program (NumPy)."""
+
+    def __init__(self):
+        self.basis: dict[Stage, np.ndarray | None] = {}
+        self.shapes: dict[Stage, tuple[int, ...]] = {}
+        self.grown = False
+
+    def solve(self, run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
+        """Enlarge the basis so that it holds `b` and is closed at these parameters; then solve."""
+        shape = self.shapes[stage] = b.shape[1:]
+        basis = self.basis.setdefault(stage, np.zeros((0, int(np.prod(shape)))))
+        if basis is None:
+            return _iterate(run, stage, b)
+        new = self.add(stage, b.reshape(len(b), -1), shape)
+        image = None
+        while self.basis[stage] is not None and (image is None or len(new)):
+            basis = self.basis[stage]
+            image = stage.turn(run, basis.reshape(len(basis), *shape)).reshape(len(basis), -1)
+            new = self.add(stage, image, shape)
+        basis = self.basis[stage]
+        if basis is None or image is None:
+            return _iterate(run, stage, b)
+        if not len(basis):
+            return b
+        matrix = np.eye(len(basis)) - basis @ image.T
+        if np.linalg.svd(matrix, compute_uv=False)[-1] < 1e-11:
+            raise never_ends(1.0)
+        return (np.linalg.solve(matrix, basis @ b.reshape(len(b), -1).T).T @ basis).reshape(b.shape)
+
+    def add(self, stage: Stage, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Add the directions of `rows` that are new; returns them.
+
+        Moments are kept apart, so that the rounding of a large one does not reach the density matrix.
+        """
+        basis = self.basis[stage]
+        assert basis is not None
+        found = []
+        for moment in range(shape[1]):
+            part = np.zeros((len(rows), *shape))
+            part[:, :, moment] = rows.reshape(len(rows), *shape)[:, :, moment]
+            part = part.reshape(len(rows), -1)
+            norms = np.linalg.norm(part, axis=1)
+            part = part[norms > 1e-13] / norms[norms > 1e-13, None]
+            for _ in range(2):
+                part = part - (part @ basis.T) @ basis
+            if len(part):
+                _, values, directions = np.linalg.svd(part, full_matrices=False)
+                found.append(directions[values > 1e-9])
+        new = np.concatenate(found) if found else np.zeros((0, rows.shape[1]))
+        if len(new):
+            self.grown = True
+            size = len(basis) + len(new)
+            if size > DENSE or size * basis.shape[1] > STORED:
+                self.basis[stage] = None
+            else:
+                new = new - (new @ basis.T) @ basis
+                self.basis[stage] = np.concatenate([basis, np.linalg.qr(new.T)[0].T])
+        return new
+
+
+def _iterate(run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
+    """GMRES in NumPy, one right side after the other."""
+    size = b[0].size
+
+    def matvec(v: np.ndarray) -> np.ndarray:
+        state = v.reshape(1, *b.shape[1:])
+        return (state - stage.turn(run, state)).ravel()
+
+    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
+    out = [scipy.sparse.linalg.gmres(system, x.ravel(), rtol=1e-11, atol=0.0, restart=60, maxiter=50)[0] for x in b]
+    return np.array(out).reshape(b.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """The space a cycle reaches.
+
+    Args:
+        basis: orthonormal rows `[reached, components]`, each in one moment; `None` where it is too large to store.
+        blocks: rows whose moments depend on each other and on earlier blocks only.
+    """
+
+    basis: Any
+    blocks: tuple[slice, ...]
+
+
+def spaces(bases: Bases, order: list[list[int]]) -> dict[Stage, Space]:
+    """Sort the rows of each basis by blocks of moments, given in an order of dependence."""
+    out = {}
+    for stage, basis in bases.basis.items():
+        rows, blocks, start = [], [], 0
+        if basis is not None:
+            shape = bases.shapes[stage]
+            moment = np.argmax(np.sum(basis.reshape(len(basis), *shape[:2], -1) ** 2, axis=(1, 3)), axis=1)
+            for block in order:
+                chosen = [i for i in range(len(basis)) if moment[i] in block]
+                if chosen:
+                    rows += chosen
+                    blocks.append(slice(start, start + len(chosen)))
+                    start += len(chosen)
+            basis = basis[rows]
+        out[stage] = Space(basis, tuple(blocks))
+    return out
+
+
+class _Dense:
+    """Factors of $1 - V^T L V$, block by block.
+
+    Args:
+        image: $V^T L V$.
+        blocks: its diagonal blocks; what is above them is zero.
+        linear: `scipy.linalg` or `jax.scipy.linalg`.
+        xp: `numpy` or `jax.numpy`.
+    """
+
+    def __init__(self, image: Any, blocks: tuple[slice, ...], linear: Any, xp: Any):
+        self.image, self.blocks, self.linear, self.xp = image, blocks, linear, xp
+        self.factors = [linear.lu_factor(xp.eye(b.stop - b.start) - image[b, b]) for b in blocks]
+
+    def radius(self) -> Any:
+        """The spectral radius of one turn."""
+        radii = [spectral_radius(self.image[b, b], self.xp) for b in self.blocks]
+        return self.xp.max(self.xp.stack(radii)) if radii else self.xp.zeros(())
+
+    def solve(self, right: Any) -> Any:
+        """The solution for rows of right sides `[batch, reached]`."""
+        out: list[Any] = []
+        for i, b in enumerate(self.blocks):
+            y = right[:, b]
+            for j, c in enumerate(self.blocks[:i]):
+                y = y + out[j] @ self.image[b, c].T
+            out.append(self.linear.lu_solve(self.factors[i], y.T).T)
+        return self.xp.concatenate(out, axis=1) if out else right
+
+    def solve_transposed(self, right: Any) -> Any:
+        """The solution of the transposed system."""
+        out: list[Any] = []
+        for i in reversed(range(len(self.blocks))):
+            b = self.blocks[i]
+            y = right[:, b]
+            for c, x in zip(self.blocks[:i:-1], out):
+                y = y + x @ self.image[c, b]
+            out.append(self.linear.lu_solve(self.factors[i], y.T, trans=1).T)
+        return self.xp.concatenate(out[::-1], axis=1) if out else right
+
+
+class HostSolver:
+    """Solves cycles in NumPy and keeps spectral radius, mean turns and size of each; for reports and checks."""
+
+    def __init__(self, spaces: dict[Stage, Space]):
+        self.spaces = spaces
+        self.radius: dict[Stage, float] = {}
+        self.turns: dict[Stage, float] = {}
+
+    def solve(self, run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
+        basis = self.spaces[stage].basis
+        if basis is None:
+            self.radius[stage] = self.power(run, stage, b)
+            x = _iterate(run, stage, b) if self.radius[stage] < RADIUS else np.full(b.shape, np.nan)
+        else:
+            dense = _Dense(reduced(run, stage, basis, b.shape[1:]), self.spaces[stage].blocks, scipy.linalg, np)
+            self.radius[stage] = float(dense.radius())
+            x = np.full(b.shape, np.nan)
+            if self.radius[stage] < RADIUS:
+                x = (dense.solve(b.reshape(len(b), -1) @ basis.T) @ basis).reshape(b.shape)
+        qubits = b.ndim - 3
+        mass = lambda a: float(np.sum(a[(slice(None), slice(None), 0) + (0,) * qubits]))  # noqa: E731
+        self.turns[stage] = mass(x) - (mass(b) if stage.body else 0.0)  # the last call is the run itself
+        return x
+
+    def size(self, stage: Stage) -> int:
+        """Number of unknowns of a cycle; 0 where it is solved on the whole space."""
+        basis = self.spaces[stage].basis
+        return 0 if basis is None else len(basis)
+
+    def power(self, run: Run, stage: Stage, b: np.ndarray) -> float:
+        """Largest eigenvalue by Arnoldi iteration, started from what enters the cycle."""
+        size = b[0].size
+
+        def matvec(v: np.ndarray) -> np.ndarray:
+            return stage.turn(run, v.reshape(1, *b.shape[1:])).ravel()
+
+        system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
+        start = b[0].ravel() + 1e-3 * matvec(b[0].ravel())
+        values = scipy.sparse.linalg.eigs(system, k=1, v0=start, tol=1e-9, return_eigenvectors=False)
+        return float(np.abs(values[0]))
+
+
+class TraceSolver:
+    """Solves cycles in JAX; differentiable through `lax.custom_linear_solve`.
+
+    Factors are made once, from parameters whose derivative is stopped: only the product with the matrix carries
+    derivatives. `radius` collects the spectral radius of each cycle (infinite where a solve failed).
+    """
+
+    def __init__(self, spaces: dict[Stage, Space]):
+        self.spaces = spaces
+        self.factors: dict[Stage, Any] = {}
+        self.radius: list[Any] = []
+
+    def solve(self, run: Run, stage: Stage, b: Any) -> Any:
+        basis = self.spaces[stage].basis
+        frozen = Run(run.xp, lax.stop_gradient(run.theta), self)
+        if basis is None:
+            return self.whole(run, frozen, stage, b)
+        if stage not in self.factors:
+            image = reduced(frozen, stage, basis, b.shape[1:])
+            self.factors[stage] = _Dense(image, self.spaces[stage].blocks, jax.scipy.linalg, jnp)
+            self.radius.append(self.factors[stage].radius())
+        dense = self.factors[stage]
+
+        def matvec(y: Any) -> Any:
+            state = (y @ basis).reshape(b.shape)
+            return y - stage.turn(run, state).reshape(len(b), -1) @ basis.T
+
+        y = lax.custom_linear_solve(
+            matvec,
+            b.reshape(len(b), -1) @ basis.T,
+            lambda _, y: dense.solve(y),
+            lambda _, y: dense.solve_transposed(y),
+        )
+        return (y @ basis).reshape(b.shape)
+
+    def whole(self, run: Run, frozen: Run, stage: Stage, b: Any) -> Any:
+        """GMRES on the whole space."""
+        outer = stage not in self.factors
+        if outer:
+            stage.turn(frozen, b)  # factors of inner cycles belong to this level of the trace
+            self.factors[stage] = ()
+
+        def matvec(x: Any) -> Any:
+            return x - stage.turn(run, x)
+
+        def solve(apply: Any, y: Any) -> Any:
+            x = gmres(apply, y, tol=1e-13, atol=0.0, restart=60, maxiter=60, solve_method="batched")[0]
+            error = jnp.linalg.norm((y - apply(x)).ravel())
+            return jnp.where(error <= RESIDUAL * jnp.linalg.norm(y.ravel()), x, jnp.nan)
+
+        x = lax.custom_linear_solve(matvec, b, solve, solve)
+        if outer:
+            self.radius.append(jnp.where(jnp.all(jnp.isfinite(lax.stop_gradient(x))), 0.0, jnp.inf))
+        return x
+
+
+def reduced(run: Run, stage: Stage, basis: Any, shape: tuple[int, ...]) -> Any:
+    """One turn in the basis: $V^T L V$."""
+    image = stage.turn(run, basis.reshape(len(basis), *shape))
+    return basis @ image.reshape(len(basis), -1).T
+
+
+def spectral_radius(matrix: Any, xp: Any = jnp) -> Any:
+    """Largest absolute eigenvalue of a matrix, by repeated squaring (on every device, under jit, of defective ones)."""
+
+    def norm_of(power: Any) -> Any:
+        return xp.sqrt(xp.sum(power * power))
+
+    def square(i: Any, carry: Any) -> Any:
+        log, power, empty = carry
+        norm = norm_of(power)
+        empty = empty | (norm < 1e-200)
+        norm = xp.where(empty, 1.0, norm)
+        return log + xp.log(norm) * 0.5**i, (power / norm) @ (power / norm), empty
+
+    carry = (xp.zeros(()), matrix, xp.zeros((), bool))
+    if xp is np:
+        for i in range(44):
+            carry = square(i, carry)
+    else:
+        carry = lax.fori_loop(0, 44, square, carry)
+    log, power, empty = carry
+    return xp.where(empty, 0.0, xp.exp(log + xp.log(xp.maximum(norm_of(power), 1e-300)) * 0.5**44))
+
+
+def never_ends(radius: float, mass: float = 1.0) -> TerminationError:
+    """The error for parameters at which a loop does not end."""
+    lost = "" if radius > RADIUS else f", probability {mass:.10g} at the end"
+    return TerminationError(
+        "A loop of the program does not end with probability one, or its mean does not exist or cannot be resolved.",
+        got=f"spectral radius {radius:.10g} of one turn{lost}",
+        expected="a radius below 1 - 1e-8, and all probability at the end",
+        try_="choose other parameters; near such points the mean number of turns grows without bound",
+    )
