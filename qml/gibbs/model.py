@@ -1,0 +1,391 @@
+"""Gibbs states of Pauli Hamiltonians as records: strings are static, couplings are traced."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qml._core.errors import DataError, ShapeError, SpaceError
+from qml._core.precision import real_dtype, require_x64
+from qml._core.types import Array, Float, Inexact, RandomKey
+from qml.estimate.stats import Stats, format_error
+from qml.gibbs import engine
+from qml.gibbs.shots import ShotData, basis_codes
+from qml.hilbert import AbstractHilbert, Spin
+from qml.linalg import gibbs, log_partition
+from qml.operator import AbstractOperator, PauliSum
+from qml.operator.strings import PauliStrings, merge, parse
+
+
+@final
+class PauliGibbs(eqx.Module):
+    r"""The thermal state $\rho_\theta = e^{-K} / Z$ with $K = \sum_j \theta_j P_j$, exact and dense (at most 12 sites).
+
+    Every method costs one eigendecomposition of a $2^n$ matrix. `log_partition`, `density`, `expect`, `entropy` and
+    `marginals` may be differentiated twice with respect to `theta`, also where levels are degenerate.
+
+    Args:
+        terms: Pauli strings in site order, such as `("XI", "ZZ")`; distinct, without the identity.
+        theta: couplings `[terms]`, real, dimensionless ($\beta$ times an energy); `None` is zero, the mixed state.
+        hilbert: unconstrained spin-1/2 space; `None` is one of as many sites as the strings have letters.
+        covariance: covariance of `theta` `[terms, terms]`, from learning; `None` is zero, exactly known.
+
+    Raises:
+        SpaceError: the space is constrained, not spin-1/2 or too large, or a string is unknown.
+        ShapeError: strings repeat, or array shapes do not fit.
+        PrecisionError: JAX runs in 32-bit mode.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.gibbs import PauliGibbs
+        >>> model = PauliGibbs(("Z",), jnp.array([0.5]))
+        >>> print(model.marginals().round(6), model.log_partition().round(6))
+        [-0.462117] 0.813262
+    """
+
+    theta: Float[Array, " terms"]
+    covariance: Float[Array, "terms terms"]
+    strings: PauliStrings = eqx.field(static=True)
+    hilbert: AbstractHilbert = eqx.field(static=True)
+
+    def __init__(
+        self,
+        terms: Sequence[str],
+        theta: Any = None,
+        *,
+        hilbert: AbstractHilbert | None = None,
+        covariance: Any = None,
+    ):
+        require_x64("PauliGibbs")
+        terms = tuple(terms)
+        if not terms or not all(isinstance(word, str) for word in terms):
+            raise ShapeError(
+                "A Gibbs model needs Pauli strings.",
+                got=repr(terms)[:80],
+                expected="at least one string",
+                try_='("XI", "ZZ")',
+            )
+        hilbert = Spin(max(1, len(terms[0]))) if hilbert is None else hilbert
+        _check_space(hilbert)
+        pairs = [parse(word, range(hilbert.n_sites), hilbert.n_sites) for word in terms]
+        strings, _ = merge(hilbert.n_sites, pairs)
+        if len(strings) < len(pairs) or (0, 0) in pairs:
+            raise ShapeError(
+                "The strings of a Gibbs model are distinct and not the identity, whose coupling is not observable.",
+                got=f"{len(terms)} strings, {len(strings)} distinct",
+                expected="distinct strings with at least one letter X, Y or Z",
+                try_="leave out repeated strings and the identity",
+            )
+        self.strings, self.hilbert = strings, hilbert
+        self.theta = _array(theta, (len(terms),), "theta")
+        self.covariance = _array(covariance, (len(terms), len(terms)), "covariance")
+
+    @classmethod
+    def local(cls, hilbert: AbstractHilbert, lattice: Any, body: int = 2) -> "PauliGibbs":
+        """All Pauli strings on single sites and, for `body=2`, on the bonds of a lattice; couplings zero.
+
+        Args:
+            hilbert: unconstrained spin-1/2 space.
+            lattice: an object with `n_sites` and `edges()`.
+            body: 1 or 2.
+
+        Raises:
+            SpaceError: the space is not unconstrained spin-1/2, or has another number of sites than the lattice.
+
+        Example:
+            >>> from qml.gibbs import PauliGibbs
+            >>> from qml.hilbert import Spin
+            >>> from qml.lattice import Chain
+            >>> len(PauliGibbs.local(Spin(4), Chain(4, periodic=False)).terms)
+            39
+        """
+        if body not in (1, 2) or lattice.n_sites != hilbert.n_sites:
+            raise SpaceError(
+                "There are no such local strings.",
+                got=f"body={body} on {lattice.n_sites} lattice sites and {hilbert.n_sites} spins",
+                expected="body 1 or 2, and one spin for each site of the lattice",
+                try_="PauliGibbs(terms, hilbert=hilbert) for any list of strings",
+            )
+        n = hilbert.n_sites
+        words = [_word(n, {i: a}) for i in range(n) for a in "XYZ"]
+        bonds = lattice.edges() if body == 2 else ()
+        words += [_word(n, {i: a, j: b}) for i, j in bonds for a in "XYZ" for b in "XYZ"]
+        return cls(words, hilbert=hilbert)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The Pauli strings, letters in site order."""
+        return tuple(self.strings.word(k) for k in range(len(self.strings)))
+
+    def with_theta(self, theta: Any, covariance: Any = None) -> "PauliGibbs":
+        """The same strings with other couplings.
+
+        Raises:
+            ShapeError: there is not one finite coupling for each string.
+        """
+        shape = self.theta.shape
+        return _with(self, _array(theta, shape, "theta"), _array(covariance, shape * 2, "covariance"))
+
+    def log_partition(self) -> Float[Array, ""]:
+        r"""$\log Z$; its gradient in `theta` is minus the marginals, its Hessian the Kubo-Mori metric."""
+        return _log_partition(self)
+
+    def entropy(self) -> Float[Array, ""]:
+        r"""Von Neumann entropy $S = \log Z + \theta \cdot \eta$ in nats."""
+        return _entropy(self)
+
+    def marginals(self) -> Float[Array, " terms"]:
+        r"""Expectations $\eta_j = \mathrm{Tr}(\rho P_j)$, the dual coordinates of `theta`."""
+        return _marginals(self)
+
+    def density(self) -> Inexact[Array, "size size"]:
+        """The density matrix in basis order."""
+        return _density(self)
+
+    def expect(self, operator: AbstractOperator) -> Stats:
+        r"""Expectation of an operator, with the error that the couplings' covariance C gives it.
+
+        $\langle O\rangle = \mathrm{Tr}(\rho O)$ with error $\sqrt{g^T C g}$, $g_j = -\mathrm{Cov}_{KM}(P_j, O)$.
+
+        Args:
+            operator: on this model's space.
+
+        Raises:
+            SpaceError: the operator acts on another space.
+        """
+        _check_operator(self, operator)
+        if operator.is_hermitian:
+            return _expect(self, operator)
+        return Stats.exact(jnp.sum(self.density() * operator.to_dense().T))
+
+    def metric(self, kind: str = "bkm") -> Float[Array, "terms terms"]:
+        r"""A monotone information metric in the couplings; $I_{sld} \le I_{wy} \le I_{bkm} \le I_{sym}$.
+
+        Args:
+            kind: `"bkm"` (Bogoliubov-Kubo-Mori, the Hessian of $\log Z$), `"sld"` (quantum Fisher information),
+                `"wy"` (Wigner-Yanase) or `"sym"` (symmetric covariance).
+
+        Raises:
+            ConfigError: no such metric.
+
+        Source: Petz, Linear Algebra Appl. 244, 81 (1996); Patel and Wilde, arXiv:2410.24058.
+        """
+        return _metric(self, kind)
+
+    def hamiltonian(self, beta: float = 1.0) -> "LearnedHamiltonian":
+        r"""The Hamiltonian $H = K / \beta$ with an error bar on every coefficient.
+
+        Args:
+            beta: inverse temperature, > 0; with 1 the coefficients are the couplings themselves.
+
+        Raises:
+            DataError: `beta` is not positive.
+        """
+        if not (np.isfinite(beta) and beta > 0):
+            raise DataError("There is no such inverse temperature.", got=beta, expected="beta > 0", try_="beta=1.0")
+        return LearnedHamiltonian(
+            self.theta / beta, self.covariance / beta**2, strings=self.strings, hilbert=self.hilbert
+        )
+
+    def sample(self, key: RandomKey, bases: Sequence[str], shots: Any) -> ShotData:
+        """Measure the state in local Pauli bases.
+
+        Args:
+            key: a typed key; used up.
+            bases: letters X, Y, Z in site order, one string for each setting.
+            shots: shots of each setting, one number or one for each basis.
+
+        Raises:
+            DataError: wrong letters, or no shots at all.
+
+        Example:
+            >>> import jax, jax.numpy as jnp
+            >>> from qml.gibbs import PauliGibbs
+            >>> PauliGibbs(("ZZ",), jnp.array([-20.0])).sample(jax.random.key(0), ["ZZ"], 100).outcomes.tolist()
+            [[0, 0], [1, 1]]
+        """
+        codes = basis_codes(bases)
+        if codes.shape[1] != self.hilbert.n_sites:
+            raise DataError(
+                "The bases have another number of sites than the model.",
+                got=f"{codes.shape[1]} letters",
+                expected=f"{self.hilbert.n_sites} letters",
+                try_="one letter X, Y or Z for each site",
+            )
+        shots = np.broadcast_to(np.asarray(shots), (len(codes),))
+        laws = np.asarray(measured(self, jnp.asarray(codes)))
+        keys = jax.random.split(key, len(codes))
+        rows = [_draw(k, law, int(count)) for k, law, count in zip(keys, laws, shots, strict=True)]
+        place = np.arange(self.hilbert.n_sites - 1, -1, -1)
+        outcomes = np.concatenate([index for index, _ in rows])[:, None] >> place[None, :] & 1
+        setting = np.repeat(np.arange(len(codes)), [len(index) for index, _ in rows])
+        return ShotData(bases, outcomes, np.concatenate([n for _, n in rows]), setting)
+
+
+@final
+class LearnedHamiltonian(eqx.Module):
+    """A Hamiltonian with an error bar on every coefficient; prints as a sum of Pauli strings.
+
+    Args:
+        values: coefficients `[terms]`.
+        covariance: their covariance `[terms, terms]`; infinite where the data say nothing.
+        strings: the Pauli strings.
+        hilbert: the space.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.gibbs import PauliGibbs
+        >>> model = PauliGibbs(("ZZ", "XI"), jnp.array([-1.0, 0.5]), covariance=jnp.diag(jnp.array([1e-4, 4e-4])))
+        >>> print(model.hamiltonian(beta=2.0))
+        -0.5000(50) Z0 Z1 + 0.250(10) X0
+    """
+
+    values: Float[Array, " terms"]
+    covariance: Float[Array, "terms terms"]
+    strings: PauliStrings = eqx.field(static=True)
+    hilbert: AbstractHilbert = eqx.field(static=True)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The Pauli strings, letters in site order."""
+        return tuple(self.strings.word(k) for k in range(len(self.strings)))
+
+    @property
+    def coefficients(self) -> Stats:
+        """The coefficients with their errors `[terms]`."""
+        exact = Stats.exact(self.values)
+        variance = jnp.diagonal(self.covariance)
+        return Stats(exact.mean, jnp.sqrt(variance), variance, exact.tau, exact.r_hat, exact.samples)
+
+    @property
+    def operator(self) -> PauliSum:
+        """The mean Hamiltonian."""
+        return PauliSum(dict(zip(self.terms, self.values, strict=True)), self.hilbert)
+
+    def __str__(self) -> str:
+        if isinstance(self.values, jax.core.Tracer):
+            return "LearnedHamiltonian(traced)"
+        numbers = zip(self.values.tolist(), self.coefficients.error.tolist(), strict=True)
+        parts = [f"{format_error(c, e)} {self.strings.short(k)}" for k, (c, e) in enumerate(numbers)]
+        return " + ".join(parts).replace("+ -", "- ")
+
+    __repr__ = __str__
+
+
+def _with(model: PauliGibbs, theta: Array, covariance: Array) -> PauliGibbs:
+    """The same strings with other arrays, unchecked, so also under tracing."""
+    return eqx.tree_at(lambda m: (m.theta, m.covariance), model, (theta, covariance))
+
+
+def _word(n_sites: int, letters: dict[int, str]) -> str:
+    return "".join(letters.get(i, "I") for i in range(n_sites))
+
+
+def _array(values: Any, shape: tuple[int, ...], what: str) -> Array:
+    if values is None:
+        return jnp.zeros(shape, real_dtype())
+    array = jnp.asarray(values)
+    good = array.shape == shape and not jnp.iscomplexobj(array)
+    if good and not isinstance(array, jax.core.Tracer):
+        good = not bool(jnp.any(jnp.isnan(array)))
+    if not good:
+        raise ShapeError(
+            f"The array {what} does not fit the strings.",
+            got=f"shape {array.shape}, dtype {array.dtype}",
+            expected=f"real numbers of shape {shape}, none of them NaN",
+            try_="one entry for each string",
+        )
+    return array.astype(real_dtype())
+
+
+def _check_space(hilbert: AbstractHilbert) -> None:
+    if hilbert.local_states != (1, -1) or hilbert.is_constrained:
+        raise SpaceError(
+            "Gibbs states of Pauli strings live on all configurations of spins 1/2.",
+            got=f"{hilbert}",
+            expected="Spin(n_sites) without a fixed magnetisation",
+            try_=f"Spin({hilbert.n_sites})",
+        )
+    engine.check_size(hilbert.n_sites)
+
+
+def _check_operator(model: PauliGibbs, operator: AbstractOperator) -> None:
+    if operator.hilbert != model.hilbert:
+        raise SpaceError(
+            "The operator acts on another space than the model.",
+            got=f"{operator.hilbert}",
+            expected=f"{model.hilbert}",
+            try_="build both with the same hilbert",
+        )
+
+
+def _draw(key: RandomKey, law: np.ndarray, shots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct outcomes of `shots` draws and how often each came."""
+    edges = np.cumsum(np.clip(law, 0, None))
+    draws = np.asarray(jax.random.uniform(key, (shots,))) * edges[-1]
+    return np.unique(np.minimum(np.searchsorted(edges, draws, side="right"), len(law) - 1), return_counts=True)
+
+
+def _matrix(model: PauliGibbs) -> Array:
+    return engine.assemble(model.strings, model.theta)
+
+
+@jax.jit
+def _log_partition(model: PauliGibbs) -> Array:
+    return log_partition(_matrix(model), order=2)
+
+
+@jax.jit
+def _density(model: PauliGibbs) -> Array:
+    return gibbs(_matrix(model), order=2)
+
+
+@jax.jit
+def _marginals(model: PauliGibbs) -> Array:
+    return engine.traces(model.strings, gibbs(_matrix(model), order=2))
+
+
+@jax.jit
+def _entropy(model: PauliGibbs) -> Array:
+    matrix = _matrix(model)
+    mean = jnp.sum(engine.traces(model.strings, gibbs(matrix, order=2)) * model.theta)
+    return log_partition(matrix, order=2) + mean
+
+
+@jax.jit
+def _expect(model: PauliGibbs, operator: AbstractOperator) -> Stats:
+    if isinstance(operator, PauliSum):
+        values = engine.traces(operator.strings, gibbs(_matrix(model), order=2))
+        mean = jnp.sum(values * operator.coefficients.real)
+    else:
+        mean = jnp.sum(gibbs(_matrix(model), order=2) * operator.to_dense().T).real
+    theta, covariance, matrix = jax.lax.stop_gradient((model.theta, model.covariance, operator.to_dense()))
+
+    def error() -> Array:
+        slope = engine.covariances(model.strings, engine.solve(model.strings, theta), matrix)
+        variance = slope @ covariance @ slope
+        return jnp.where(jnp.isnan(variance), jnp.inf, jnp.sqrt(jnp.abs(variance)))
+
+    spread = jax.lax.cond(jnp.any(covariance != 0), error, lambda: jnp.zeros(()))
+    return eqx.tree_at(lambda s: s.error, Stats.exact(mean), spread)
+
+
+@functools.partial(jax.jit, static_argnames="kind")
+def _metric(model: PauliGibbs, kind: str) -> Array:
+    return engine.metric(model.strings, engine.solve(model.strings, model.theta), kind)
+
+
+@jax.jit
+def measured(model: PauliGibbs, bases: Array) -> Array:
+    r"""The law $p(x|b)$ of every local basis `[settings, size]`.
+
+    Args:
+        model: the state.
+        bases: letters as numbers, X = 0, Y = 1, Z = 2 `[settings, sites]`.
+    """
+    table = engine.pauli_table(gibbs(_matrix(model), order=2))
+    return jax.lax.map(lambda index: engine.probabilities(table, index), engine.setting_index(bases))

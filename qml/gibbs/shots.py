@@ -1,0 +1,292 @@
+"""Measured shots in local Pauli bases: the data that Hamiltonians are learned from."""
+
+import io
+import itertools
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qml._core.errors import DataError
+from qml._core.types import Array, Float, Int
+from qml.operator.strings import PauliStrings, mask_rows
+
+_LETTERS = "XYZ"
+_VERSION = 1
+
+
+@final
+class ShotData(eqx.Module):
+    r"""Outcomes of local Pauli measurements, each distinct outcome of each basis counted once.
+
+    A basis has one letter X, Y or Z for each site; outcome bit 0 means eigenvalue +1 and bit 1 means -1.
+
+    Args:
+        bases: letters `[settings, sites]`, as strings `["XZ", "ZZ"]` or as an array of letters.
+        outcomes: bits 0 or 1 `[rows, sites]`.
+        counts: how often each row was seen `[rows]`, integers >= 0; `None` is once each.
+        setting: which basis each row was measured in `[rows]`; `None` if `bases` has one entry for each row.
+
+    Raises:
+        DataError: wrong letters, shapes or bits, counts that are negative, not whole or not finite, or no shots at all.
+
+    Example:
+        >>> from qml.gibbs import ShotData
+        >>> ShotData(["XZ", "ZZ"], [[0, 1], [0, 0], [1, 1]], counts=[10, 4, 6], setting=[0, 1, 1])
+        ShotData(2 sites, 2 settings, 20 shots)
+    """
+
+    bases: Int[Array, "settings sites"]
+    outcomes: Int[Array, "rows sites"]
+    setting: Int[Array, " rows"]
+    counts: Int[Array, " rows"]
+
+    def __init__(self, bases: Any, outcomes: Any, counts: Any = None, setting: Any = None):
+        codes = _codes(bases)
+        bits = _bits(outcomes, codes.shape[1])
+        counts = np.ones(len(bits), np.int64) if counts is None else _whole(counts, "count", len(bits))
+        if setting is None:
+            if len(codes) != len(bits):
+                raise DataError(
+                    "It is unknown which basis each row was measured in.",
+                    got=f"{len(codes)} bases and {len(bits)} rows of outcomes",
+                    expected="one basis for each row, or setting=",
+                    try_="setting=[0, 0, 1, ...], the basis of each row",
+                )
+            setting = np.arange(len(bits))
+        setting = _whole(setting, "setting", len(bits))
+        if len(setting) and setting.max() >= len(codes):
+            raise DataError(
+                "A row was measured in a basis that does not exist.",
+                got=f"setting {setting.max()}",
+                expected=f"0 to {len(codes) - 1}",
+                try_="count settings from 0, in the order of bases",
+            )
+        if counts.sum() == 0:
+            raise DataError("There are no shots.", got="0 shots", expected="at least 1", try_="data with counts > 0")
+        self.bases, self.outcomes, self.setting, self.counts = _canonical(codes, bits, counts, setting)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, Mapping[str, int]]) -> "ShotData":
+        """Shots from a table: for each basis, how often each bit string came out.
+
+        Args:
+            counts: `{"XZ": {"00": 12, "01": 3}, "ZZ": {...}}`, letters and bits in site order.
+
+        Raises:
+            DataError: the table is empty or malformed.
+
+        Example:
+            >>> from qml.gibbs import ShotData
+            >>> ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})
+            ShotData(2 sites, 1 settings, 12 shots)
+        """
+        if not isinstance(counts, Mapping) or not all(isinstance(v, Mapping) for v in counts.values()):
+            raise DataError(
+                "A table of counts maps bases to counts of bit strings.",
+                got=type(counts).__name__,
+                expected='{"ZZ": {"00": 7, "11": 5}}',
+                try_="ShotData(bases, outcomes, counts, setting) for arrays",
+            )
+        rows = [(k, bits, n) for k, table in enumerate(counts.values()) for bits, n in table.items()]
+        return cls(
+            list(counts),
+            [[int(b) if b in "01" else -1 for b in bits] for _, bits, _ in rows],
+            [n for _, _, n in rows],
+            [k for k, _, _ in rows],
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "ShotData":
+        """Read shots from an `.npz` file with the columns `bases`, `outcomes`, `counts` and `setting`.
+
+        Raises:
+            DataError: the file is missing, truncated, not an `.npz` file, or its columns are malformed.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                columns = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+            raise DataError(
+                "This file of shots cannot be read.",
+                got=f"{os.fspath(path)}: {error}",
+                expected="a whole .npz file without Python objects",
+                try_="ShotData.save(path) writes one; a truncated copy must be fetched again",
+            ) from None
+        missing = [name for name in ("bases", "outcomes", "counts") if name not in columns]
+        version = columns.get("version", np.array(_VERSION))
+        if missing or version.shape != () or version != _VERSION:
+            raise DataError(
+                "This file does not hold shots in the known format.",
+                got=f"columns {sorted(columns)}, version {version}",
+                expected=f"columns bases, outcomes, counts and setting, version {_VERSION}",
+                try_="ShotData(bases, outcomes, counts, setting).save(path)",
+            )
+        return cls(columns["bases"], columns["outcomes"], columns["counts"], columns.get("setting"))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write an `.npz` file (no Python objects), whole or not at all."""
+        buffer = io.BytesIO()
+        bases = np.array(list(_LETTERS))[np.asarray(self.bases)]
+        columns = {name: np.asarray(getattr(self, name)) for name in ("outcomes", "setting", "counts")}
+        np.savez_compressed(buffer, allow_pickle=False, version=np.array(_VERSION), bases=bases, **columns)
+        target = pathlib.Path(path)
+        part = target.with_name(target.name + ".part")
+        part.write_bytes(buffer.getvalue())
+        os.replace(part, target)
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites."""
+        return self.bases.shape[1]
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The basis of each setting as a string."""
+        return tuple("".join(_LETTERS[c] for c in row) for row in np.asarray(self.bases).tolist())
+
+    @property
+    def shots(self) -> int:
+        """Number of shots in all."""
+        return int(np.sum(np.asarray(self.counts)))
+
+    def table(self) -> Float[Array, "settings size"]:
+        """Counts of every outcome of every setting; outcome index with site 0 as its highest bit."""
+        place = 2 ** jnp.arange(self.n_sites - 1, -1, -1)
+        index = jnp.sum(self.outcomes * place[None, :], axis=1)
+        shape = (self.bases.shape[0], 2**self.n_sites)
+        return jnp.zeros(shape).at[self.setting, index].add(self.counts.astype(float))
+
+    def moments(self, strings: PauliStrings) -> tuple[Float[Array, " terms"], Float[Array, "terms terms"]]:
+        r"""Average of each Pauli string over the shots that measure it, and the covariance of these averages.
+
+        $\mathrm{Cov}_{ij} = \sum_{rows} c\,(s_i - \eta_i)(s_j - \eta_j) / (N_i N_j)$ over shots that measure both.
+
+        Args:
+            strings: the strings, on as many sites.
+
+        Returns:
+            Averages $\eta$ `[terms]` and their covariance `[terms, terms]`.
+
+        Raises:
+            DataError: no setting measures some string.
+        """
+        n = strings.n_sites
+        flips, signs = mask_rows(strings.flips, n), mask_rows(strings.signs, n)
+        letter = np.where(flips & signs, 1, np.where(flips, 0, 2))
+        support = (flips | signs).astype(np.int64)
+        misses = (np.asarray(self.bases)[:, None] != letter[None]) & (support[None] > 0)
+        fits = ~np.any(misses, axis=2)[np.asarray(self.setting)]  # [rows, terms]
+        counts = np.asarray(self.counts)[:, None]
+        total = np.sum(fits * counts, axis=0)
+        if not np.all(total):
+            names = [strings.short(int(k)) for k in np.flatnonzero(total == 0)[:6]]
+            raise DataError(
+                "The shots say nothing about some Pauli strings.",
+                got=f"no setting measures {', '.join(names)}",
+                expected="every string of the model in at least one basis",
+                try_="more bases (brick_bases), fewer terms, or method='likelihood'",
+            )
+        values = 1.0 - 2 * (np.asarray(self.outcomes).astype(np.int64) @ support.T % 2)
+        mean = np.sum(fits * counts * values, axis=0) / total
+        centred = fits * (values - mean)
+        covariance = (centred * counts).T @ centred / np.outer(total, total)
+        return jnp.asarray(mean), jnp.asarray(covariance)
+
+    def __repr__(self) -> str:
+        if isinstance(self.counts, jax.core.Tracer) or not isinstance(self.counts, (jax.Array, np.ndarray)):
+            return "ShotData(traced)"
+        return f"ShotData({self.n_sites} sites, {self.bases.shape[0]} settings, {self.shots} shots)"
+
+
+def brick_bases(n_sites: int) -> tuple[str, ...]:
+    """The nine bases that repeat two letters along the sites; they measure all strings on sites of unlike parity.
+
+    Args:
+        n_sites: number of sites.
+
+    Example:
+        >>> from qml.gibbs import brick_bases
+        >>> brick_bases(3)[:4]
+        ('XXX', 'XYX', 'XZX', 'YXY')
+    """
+    return tuple("".join(pair[i % 2] for i in range(n_sites)) for pair in itertools.product(_LETTERS, repeat=2))
+
+
+def basis_codes(bases: Sequence[str] | Any) -> Int[np.ndarray, "settings sites"]:
+    """Letters as numbers, X = 0, Y = 1, Z = 2.
+
+    Raises:
+        DataError: unknown letters, or rows of unlike length.
+    """
+    return _codes(bases)
+
+
+def _codes(bases: Any) -> np.ndarray:
+    rows = (
+        [list(row) if isinstance(row, str) else row for row in bases] if not isinstance(bases, str) else [list(bases)]
+    )
+    try:
+        letters = np.array([[str(a) for a in row] for row in rows])
+    except (TypeError, ValueError):
+        letters = np.zeros(0)
+    if letters.ndim != 2 or letters.size == 0 or not np.isin(letters, list(_LETTERS)).all():
+        raise DataError(
+            "A basis has one letter for each site.",
+            got=repr(bases)[:80],
+            expected="letters X, Y, Z [settings, sites]",
+            try_='["XZZ", "ZZZ"]',
+        )
+    return np.searchsorted(list(_LETTERS), letters).astype(np.int8)
+
+
+def _bits(outcomes: Any, n_sites: int) -> np.ndarray:
+    try:
+        bits = np.asarray(outcomes)
+    except ValueError:
+        bits = np.array("ragged")
+    good = bits.ndim == 2 and bits.shape[1] == n_sites and bits.dtype.kind in "biuf" and np.isin(bits, (0, 1)).all()
+    if not good:
+        raise DataError(
+            "Outcomes are bits, one for each site.",
+            got=f"shape {bits.shape}, dtype {bits.dtype}"
+            + (f", values {np.unique(bits)[:5].tolist()}" if bits.dtype.kind in "biuf" else ""),
+            expected=f"0 or 1 [rows, {n_sites}]",
+            try_="(1 - x) // 2 turns eigenvalues +1 and -1 into bits",
+        )
+    return bits.astype(np.int8)
+
+
+def _whole(values: Any, what: str, rows: int) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        good = array.shape == (rows,) and array.dtype.kind in "biuf" and np.isfinite(array).all()
+        good = good and (array >= 0).all() and (array == np.floor(array)).all() and (array < 2**53).all()
+    except (TypeError, ValueError):
+        array, good = np.array("ragged"), False
+    if not good:
+        raise DataError(
+            f"Each row has one {what}, a whole number that is not negative.",
+            got=f"shape {array.shape}: {array.ravel()[:5].tolist()}",
+            expected=f"{rows} integers >= 0",
+            try_=f"one finite {what} for each row of outcomes",
+        )
+    return array.astype(np.int64)
+
+
+def _canonical(codes: np.ndarray, bits: np.ndarray, counts: np.ndarray, setting: np.ndarray) -> tuple[Array, ...]:
+    """Equal bases and equal rows merged, sorted; rows and settings without shots left out."""
+    keep = counts > 0
+    used, setting = np.unique(codes[setting[keep]], axis=0, return_inverse=True)
+    rows, where = np.unique(np.column_stack([setting.reshape(-1), bits[keep]]), axis=0, return_inverse=True)
+    total = np.zeros(len(rows), np.int64)
+    np.add.at(total, where.reshape(-1), counts[keep])
+    out = (used.astype(np.int8), rows[:, 1:].astype(np.int8), rows[:, 0].astype(np.int32), total)
+    return tuple(jnp.asarray(a) for a in out)
