@@ -57,7 +57,7 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
     status = jnp.asarray(info.pop("status", 0), jnp.int32)
     numbers = [*_inexact(layout.names, leaves)[1], *_inexact(*_means(info))[1]]
     finite = jnp.stack([*(jnp.all(jnp.isfinite(x)) for x in numbers), jnp.array(True)])
-    good = jnp.all(finite)
+    good = jnp.all(finite) & (status != DIVERGED)
     leaves = [jnp.where(good, a, b) for a, b in zip(leaves, old, strict=True)]
     return leaves, info, jnp.where(good, status, DIVERGED), finite
 

@@ -12,6 +12,9 @@ from drivers.io.layout import Layout, flatten, nest, unnest
 from qml._core.errors import DataError
 from qml.estimate.stats import Stats
 
+R_HAT = 1.05
+ACCEPTANCE = 1e-3
+
 
 class Status(enum.IntEnum):
     """How a run stands; the codes a step may report as `info["status"]`.
@@ -147,16 +150,28 @@ class Result:
 
     def __str__(self) -> str:
         shown = self.final or self._last()
-        flat = [
-            (n, v) for n, v in shown.items() if isinstance(v, Stats) or (np.ndim(v) == 0 and not isinstance(v, dict))
-        ]
-        lines = [f"{name:<12}{_number(value)}" for name, value in flat[:8]]
+        plain = {n: v for n, v in shown.items() if isinstance(v, Stats) or not (isinstance(v, dict) or np.ndim(v))}
+        first = sorted(plain, key=lambda name: (name != "energy", not isinstance(plain[name], Stats)))
+        lines = [f"{name:<12}{_number(plain[name])}" for name in first[:8]]
+        lines += [f"{'doubt':<12}{text}" for text in doubts(shown)]
         lines.append(f"{'status':<12}{self.status}: {self.message}")
         lines.append(f"{'time':<12}{self.wall_time:.1f} s, and {self.compile_time:.1f} s to compile")
         lines.append(f"{'saved':<12}{self.out if self.out is not None else 'nowhere (out=None)'}")
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def doubts(numbers: dict) -> list[str]:
+    """Reasons not to believe the numbers of a run: chains that disagree or do not move."""
+    out = []
+    for name, value in numbers.items():
+        if isinstance(value, Stats) and value.r_hat.ndim == 0 and value.r_hat > R_HAT:
+            out.append(f"the chains disagree on {name}: R-hat = {float(value.r_hat):.3f}, should be below {R_HAT}")
+    acceptance = numbers.get("acceptance")
+    if acceptance is not None and np.ndim(acceptance) == 0 and np.asarray(acceptance) < ACCEPTANCE:
+        out.append(f"the chains hardly move: acceptance = {float(np.asarray(acceptance)):.1e}")
+    return out
 
 
 def _number(value: Any) -> str:

@@ -1,0 +1,122 @@
+"""What drivers of variational states measure: energies, observables, and fresh estimates after a run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qml._core.errors import ConfigError, SpaceError
+from qml.estimate import Samples, Stats, diagnose, statistics
+from qml.operator import AbstractOperator
+from qml.state import AbstractState, MCState
+
+FRESH_SWEEPS = 50
+FRESH_BLOCKS = 4
+
+
+def check_job(state: Any, hamiltonian: Any, observe: Mapping[str, Any]) -> None:
+    """Check what a driver of variational states is given, before anything is compiled.
+
+    Raises:
+        SpaceError: the thing is no state, or an operator does not act on its space or leaves it.
+        ConfigError: the Hamiltonian is not Hermitian.
+    """
+    if not isinstance(state, AbstractState):
+        raise SpaceError(
+            "This driver acts on a variational state.",
+            got=type(state).__name__,
+            expected="an MCState or a FullSumState",
+            try_="qml.MCState(ansatz, hilbert, samples=1024, key=jax.random.key(1))",
+        )
+    for name, operator in {"the Hamiltonian": hamiltonian, **observe}.items():
+        if not isinstance(operator, AbstractOperator):
+            raise SpaceError(
+                f"{name} is no operator.",
+                got=type(operator).__name__,
+                expected="an operator",
+                try_="qml.operator.Ising(hilbert, lattice, ...), qml.operator.total(hilbert, 'X')",
+            )
+        operator.check_space(state.hilbert)
+    if not hamiltonian.is_hermitian:
+        raise ConfigError(
+            "The Hamiltonian is not Hermitian.",
+            got="is_hermitian = False",
+            expected="a Hermitian operator",
+            try_="0.5 * (operator + operator.adjoint())",
+        )
+
+
+def real(stats: Stats) -> Stats:
+    """The same statistics with the real part of the mean: for Hermitian operators."""
+    return eqx.tree_at(lambda s: s.mean, stats, stats.mean.real)
+
+
+def energy_info(state: AbstractState, samples: Samples, local: Any) -> dict:
+    """Energy, V-score and, of chains, the acceptance, of one set of samples."""
+    chains = state.sampler_state if isinstance(state, MCState) else None
+    health = diagnose(samples, local, chains)
+    info = {"energy": real(samples.statistics(local)), "v_score": health.v_score}
+    return info if chains is None else {**info, "acceptance": jnp.mean(chains.acceptance)}
+
+
+def observed(state: AbstractState, samples: Samples, observe: Mapping[str, AbstractOperator]) -> dict:
+    """Statistics of observables by name, on samples that are already drawn."""
+
+    def one(operator: AbstractOperator) -> Stats:
+        stats = samples.statistics(state.local_values(operator, samples))
+        return real(stats) if operator.is_hermitian else stats
+
+    return {name: one(operator) for name, operator in observe.items()}
+
+
+def settled(state: AbstractState) -> AbstractState:
+    """The state with finite numbers only: log psi of a chain on a zero of psi, which the sampler takes anew anyway."""
+    if not isinstance(state, MCState):
+        return state
+    log_psi = state.sampler_state.log_psi
+    finite = jnp.where(jnp.isfinite(log_psi), log_psi, jnp.zeros_like(log_psi))
+    return eqx.tree_at(lambda s: s.sampler_state.log_psi, state, finite)
+
+
+def reseeded(state: AbstractState, key: Any) -> AbstractState:
+    """The state with another random key for its chains; `None` and a full sum leave it as it is."""
+    if key is None or not isinstance(state, MCState):
+        return state
+    return eqx.tree_at(lambda s: s.sampler_state.key, state, jax.random.clone(key))
+
+
+def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: Mapping[str, AbstractOperator]) -> dict:
+    """Energy and observables from new chains, thermalised from random starts, with four times the samples of a step.
+
+    The parameters are fixed here, so unlike the smallest energy of a trace this is an unbiased estimate.
+    """
+    if not isinstance(state, MCState):
+        _, samples = state.sample()
+        local = state.local_values(hamiltonian, samples)
+        return {**energy_info(state, samples, local), **observed(state, samples, observe)}
+    start, _ = jax.random.split(jax.random.clone(state.sampler_state.key))
+    chains = state.sampler.init(state.ansatz, state.params, start)
+    state = eqx.tree_at(lambda s: s.sampler_state, state, chains)
+    state = jax.lax.fori_loop(0, -(-FRESH_SWEEPS // (state.length + state.burn)), lambda _, s: s.sample()[0], state)
+
+    def block(state: MCState, _: None) -> tuple[MCState, Any]:
+        state, samples = state.sample()
+        values = {name: state.local_values(operator, samples) for name, operator in observe.items()}
+        return state, (state.local_values(hamiltonian, samples), values, state.sampler_state.acceptance)
+
+    state, (local, values, acceptance) = jax.lax.scan(block, state, None, length=FRESH_BLOCKS)
+    energy = real(_over_chains(local, state.chains))
+    gap = jnp.abs(energy.mean) ** 2
+    numbers = {
+        "energy": energy,
+        "v_score": state.hilbert.n_sites * energy.variance / jnp.where(gap > 0, gap, jnp.nan),
+        "acceptance": jnp.mean(acceptance),
+    }
+    return {**numbers, **{name: real(_over_chains(v, state.chains)) for name, v in values.items()}}
+
+
+def _over_chains(values: Any, chains: int) -> Stats:
+    """Statistics of `[blocks, length * chains]` values, row `step * chains + chain` in each block."""
+    return statistics(values.reshape(-1, chains))

@@ -1,0 +1,172 @@
+"""Time-dependent variational principle: real and imaginary time evolution of variational states."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from drivers.base import AbstractDriver, Status, whole_steps
+from drivers.integrators import Flow, RungeKutta
+from drivers.measure import check_job, energy_info, observed, reseeded, settled
+from qml._core.errors import ConfigError, SpaceError
+from qml._core.types import Array, Params
+from qml.estimate import SR, Samples
+from qml.operator import AbstractOperator
+from qml.state import AbstractState, MCState
+
+DEFAULT_RECORDS = 100
+
+
+class TDVP(AbstractDriver):
+    r"""Follow $i\,\partial_t\psi = H\psi$ as closely as the parameters can.
+
+    $$S\,\dot\theta = F, \qquad F = \mathrm{Re}\langle\bar O\,(-i)(E_{loc}-E)\rangle,$$
+
+    and in imaginary time $F = -\mathrm{Re}\langle\bar O\,(E_{loc}-E)\rangle$, which lowers the energy. Norm and
+    global phase are not followed. Real parameters with a complex log psi are treated as such, complex ones as pairs of
+    real ones.
+
+    One driver step covers exactly `every`, in as many steps of the integrator as it needs. Each step of the integrator
+    draws samples once; its later stages use the same configurations, reweighted by $|\psi_{\theta'}/\psi_\theta|^2$, so
+    the right side is smooth within a step and the order and the error estimate of the integrator survive the noise.
+    (A full sum is summed anew.)
+
+    Each record holds `time`, `energy`, `v_score`, `acceptance`, the observables, `tdvp_error` (time average of
+    $r^2 = [\mathrm{Var}\,H + \dot\theta^T S\dot\theta - 2\dot\theta^T F]/\mathrm{Var}\,H$: 0 where the ansatz can
+    follow, 1 where it stands still), `dt` (the step to try next), `substeps` and `rejected`.
+
+    Args:
+        hamiltonian: Hermitian operator on the space of the state.
+        integrator: `Euler(dt)`, `Heun(dt)`, `RK4(dt)` or `Heun(rtol=1e-3)`.
+        precondition: how $S$ is inverted; `SR(cutoff=1e-8)` suits time evolution.
+        imaginary: evolve in imaginary time.
+
+    Example:
+        >>> import jax.numpy as jnp, qml, drivers
+        >>> space = qml.hilbert.Spin(1)
+        >>> ansatz = (jnp.zeros(2, complex), lambda theta, x: theta[(1 - x[:, 0].astype(int)) // 2])
+        >>> state = qml.FullSumState(ansatz, space)  # both amplitudes are parameters: nothing is approximated
+        >>> z, x = qml.operator.PauliSum({"Z": 0.5}), {"x": qml.operator.total(space, "X")}
+        >>> result = drivers.TDVP(z, drivers.RK4(0.05)).run(state, time=1.0, every=0.5, observe=x)
+        >>> result.history["x"].round(4), result.history["time"]  # cos(t)
+        (array([1.    , 0.8776, 0.5403]), array([0. , 0.5, 1. ]))
+
+    Source: Carleo and Troyer, Science 355, 602 (2017); error: Schmitt and Heyl, Phys. Rev. Lett. 125, 100503 (2020).
+    """
+
+    hamiltonian: AbstractOperator
+    integrator: RungeKutta
+    precondition: SR = eqx.field(default_factory=lambda: SR(cutoff=1e-8))
+    imaginary: bool = eqx.field(default=False, static=True)
+    observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
+    every: float = eqx.field(default=0.0, static=True)
+
+    def plan(self, steps: int | None, time: float | None, every: float | None, observe: Any) -> tuple["TDVP", int]:
+        """The driver with its record interval, and the number of records; see `AbstractDriver.plan`.
+
+        Raises:
+            ConfigError: times are missing, not positive, or `time` is no multiple of `every`.
+        """
+        if (time is None) == (steps is None):
+            raise ConfigError(
+                "Time evolution takes a total time, or a number of records.",
+                got=f"time={time}, steps={steps}",
+                expected="one of them",
+                try_="run(state, time=2.0, every=0.02)",
+            )
+        for name, value in (("time", time), ("every", every)):
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(
+                    f"{name} is a positive number.", got=value, expected="a float > 0", try_="run(state, time=2.0)"
+                )
+        if every is None:
+            every = self.integrator.dt if time is None else time / DEFAULT_RECORDS
+        if every is None:
+            raise ConfigError(
+                "A number of records needs the time of one.",
+                got=f"steps={steps}, every=None",
+                expected="every=",
+                try_="run(state, steps=100, every=0.02)",
+            )
+        count = whole_steps(steps) if time is None else round(time / every)
+        if time is not None and (count < 1 or abs(count * every - time) > 1e-9 * time):
+            raise ConfigError(
+                "The total time is no multiple of the time of one record.",
+                got=f"time={time}, every={every}",
+                expected="a whole number of records",
+                try_=f"every={time / max(1, count):.12g}",
+            )
+        options = {"every": float(every)} if observe is None else {"every": float(every), "observe": dict(observe)}
+        return dataclasses.replace(self, **options), count
+
+    def init(self, thing: Any, key: Any) -> tuple:
+        """The state, the number of records so far, and the step to try."""
+        check_job(thing, self.hamiltonian, self.observe)
+        if not self.imaginary and not thing.ansatz.is_complex:
+            raise SpaceError(
+                "A real log psi cannot follow real time evolution: it has no phase.",
+                got=f"{thing.ansatz.name} with dtype {thing.ansatz.dtype}",
+                expected="a complex log psi, or imaginary=True",
+                try_="RBM(hilbert, dtype=complex, rngs=nnx.Rngs(0))",
+            )
+        dt = jnp.asarray(self.integrator.first_step(self.every), jnp.result_type(float))
+        return settled(reseeded(thing, key)), jnp.array(0, jnp.int32), dt
+
+    def start(self, carry: tuple) -> dict:
+        """Energy and observables at time zero."""
+        state, count, dt = carry
+        none = jnp.array(0, jnp.int32)
+        rest = {"tdvp_error": jnp.zeros_like(dt), "dt": dt, "substeps": none, "rejected": none}
+        return {**self._measure(state, count)[1], **rest}
+
+    def step(self, carry: tuple) -> tuple[tuple, dict]:
+        """Evolve by `every`, then measure."""
+        state, count, dt = carry
+        state, done = self.integrator.advance(self._begin, AbstractState.with_params, state, dt, self.every)
+        state, info = self._measure(state, count + 1)
+        status = jnp.where(done.stalled, int(Status.STALLED), int(Status.RUNNING))
+        info = {**info, "tdvp_error": done.mean, "dt": done.dt, "substeps": done.steps, "rejected": done.rejected}
+        return (settled(state), count + 1, done.dt), {**info, "status": status}
+
+    def finish(self, thing: AbstractState, carry: tuple) -> AbstractState:
+        """The state at the last time."""
+        return carry[0]
+
+    def _measure(self, state: AbstractState, count: Array) -> tuple[AbstractState, dict]:
+        state, samples = state.sample()
+        local = state.local_values(self.hamiltonian, samples)
+        numbers = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
+        return state, {"time": count * self.every, **numbers}
+
+    def _begin(self, state: AbstractState) -> tuple[AbstractState, Params, Flow]:
+        """Draw samples; the slope at any parameters, and the length of a change of them, on those samples."""
+        state, samples = state.sample()
+
+        def slope(params: Params) -> tuple[Params, Array]:
+            moved = state.with_params(params)
+            rows = reweighted(moved, samples) if isinstance(state, MCState) else moved.sample()[1]
+            local = moved.local_values(self.hamiltonian, rows)
+            real_time = not self.imaginary
+            found = self.precondition.direction(state.ansatz, params, rows, local, real_time=real_time)
+            variance = rows.mean(jnp.abs(local - rows.mean(local)) ** 2)
+            rest = variance + found.metric_norm - 2 * found.force_dot
+            error = jnp.where(variance > 0, rest / jnp.where(variance > 0, variance, 1.0), 0.0)
+            sign = 1.0 if real_time else -1.0
+            return jax.tree.map(lambda u: sign * u, found.update), error
+
+        def length(change: Params) -> Array:
+            turn = jax.jvp(lambda p: state.ansatz.log_psi(p, samples.x), (state.params,), (change,))[1]
+            turn = turn - samples.mean(turn)
+            return jnp.sqrt(samples.mean(jnp.abs(turn) ** 2))
+
+        return state, state.params, Flow(slope, length)
+
+
+def reweighted(state: AbstractState, samples: Samples) -> Samples:
+    r"""Samples of a nearby state as samples of this one, with weights $\propto w\,|\psi(x)/\psi_0(x)|^2$."""
+    log_psi = state.log_psi(samples.x)
+    weights = jax.nn.softmax(jnp.log(samples.weights) + 2 * (log_psi - samples.log_psi).real)
+    return Samples(samples.x, weights, log_psi, samples.chains)
