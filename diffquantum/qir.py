@@ -278,9 +278,13 @@ class _Function:
         if opcode == "STORE":
             return self.store(self.value(instruction.operands[1]), self.expression(instruction.operands[0]))
         if opcode == "LOAD":
+            place = self.value(instruction.operands[0])
+            if isinstance(place, _Element) and isinstance(place.base, _Table):
+                self.values[name] = self.load(place)  # a constant table: the value stays an expression
+                return []
             target = self.reader.fresh("t")
             self.values[name] = Var(target)
-            return [Assign(target, self.load(self.value(instruction.operands[0])))]
+            return [Assign(target, self.load(place))]
         return self.define(name, self.arithmetic(opcode, instruction))
 
     def define(self, name: str, value: Expression) -> list:

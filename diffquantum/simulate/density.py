@@ -8,7 +8,7 @@ import networkx
 import numpy as np
 
 from diffquantum.errors import UnsupportedError
-from diffquantum.ir import Expression, Program, variables
+from diffquantum.ir import Expression, Program, While, variables, walk
 from diffquantum.simulate.explore import Configuration, Explorer
 from diffquantum.simulate.loops import RADIUS, Bases, HostSolver, Space, TraceSolver, never_ends, spaces
 from diffquantum.simulate.moments import Payload, analyse
@@ -24,8 +24,8 @@ class Termination:
 
     Args:
         radius: largest spectral radius of one turn of a loop, on the space it reaches; below 1 it ends.
-        mean_iterations: mean number of turns of each loop in one run, in textual order.
-        dimensions: size of the dense linear system of each loop; 0 where it is solved iteratively on the whole space.
+        mean_iterations: mean number of turns of each unbounded loop in one run, in textual order.
+        dimensions: size of its largest dense linear system; 0 where it is solved iteratively on the whole space.
     """
 
     radius: float
@@ -132,13 +132,18 @@ class Exact:
 
     def termination(self, theta: Any) -> Termination:
         """Spectral radius and mean number of turns of the loops at concrete parameters."""
-        solver = HostSolver(self.spaces)
+        solver, count = HostSolver(self.spaces), {}
         with np.errstate(all="ignore"):
-            Run(np, np.asarray(theta, float), solver).apply(self.ops, self.start(np))
-        stages = [s for s in self.spaces if s in solver.radius]
-        turns = tuple(float(solver.turns[s]) if solver.radius[s] < RADIUS else np.inf for s in stages)
-        sizes = tuple(solver.size(s) for s in stages)
-        return Termination(max(solver.radius.values(), default=0.0), turns, sizes)
+            Run(np, np.asarray(theta, float), solver, count).apply(self.ops, self.start(np))
+        loops = [s for s in walk(self.program.body) if isinstance(s, While)]
+        radius, sizes = {}, {}
+        for stage, value in solver.radius.items():
+            radius[stage.loop] = max(radius.get(stage.loop, 0.0), value)
+            sizes[stage.loop] = max(sizes.get(stage.loop, 0), solver.size(stage))
+        order = sorted(radius)
+        turns = [count[i][0] - (count[i][1] if loops[i].body else 0.0) for i in order]
+        mean = tuple(float(t) if radius[i] < RADIUS else np.inf for i, t in zip(order, turns))
+        return Termination(max(radius.values(), default=0.0), mean, tuple(sizes[i] for i in order))
 
 
 def _weights(payload: Payload, final: list[Configuration]) -> list[dict[tuple[int, int], Expression]]:

@@ -23,6 +23,7 @@ from diffquantum.ir import (
     parts,
     reads,
     variables,
+    walk,
 )
 from diffquantum.simulate.moments import Payload
 from diffquantum.simulate.plan import Branch, Loop, Merge, Moments, Op, Record, Rotate, Split, Stage, forget, reset
@@ -45,6 +46,7 @@ class Explorer:
         self.program, self.payload, self.limit = program, payload, limit
         self.lives: dict[tuple[int, frozenset[str]], tuple[frozenset[str], ...]] = {}
         self.work = 0
+        self.number = {id(s): i for i, s in enumerate(s for s in walk(program.body) if isinstance(s, While))}
         self.dependence: set[tuple[int, int]] = set()  # moment i is computed from moment j
 
     def run(self) -> tuple[Ops, list[Configuration]]:
@@ -313,7 +315,7 @@ class Explorer:
         ops, nexts, leaving = self.turn(loop, [known[i] for i in group], live)
         exit_places = (*(-1 for _ in nexts), *(exits[c] for c in leaving))
         next_places = (*(number[c] for c in nexts), *(-1 for _ in leaving))
-        return Stage(tuple(group), ops, exit_places, next_places, cyclic, bool(loop.body))
+        return Stage(tuple(group), ops, exit_places, next_places, cyclic, self.number[id(loop)])
 
     def too_many(self, configurations: list[Configuration]) -> UnsupportedError:
         values: dict[str, set] = {}

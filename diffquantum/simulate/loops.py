@@ -23,7 +23,9 @@ from diffquantum.simulate.plan import Run, Stage
 DENSE = 300  # largest reduced system
 STORED = 2**24  # most numbers in one basis
 RADIUS = 1 - 1e-8  # a larger spectral radius means that the loop does not end
-RESIDUAL = 1e-9
+RESIDUAL = 1e-9  # relative residual an iterative solution must reach
+NOISE = 1e-13  # shorter vectors are rounding
+NEW = 1e-9  # length of what a unit vector must have outside a basis to be a new direction
 
 
 class Bases:
@@ -37,54 +39,58 @@ class Bases:
     def solve(self, run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
         """Enlarge the basis so that it holds `b` and is closed at these parameters; then solve."""
         shape = self.shapes[stage] = b.shape[1:]
-        basis = self.basis.setdefault(stage, np.zeros((0, int(np.prod(shape)))))
-        if basis is None:
+        if self.basis.setdefault(stage, np.zeros((0, int(np.prod(shape))))) is None:
             return _iterate(run, stage, b)
-        new = self.add(stage, b.reshape(len(b), -1), shape)
-        image = None
-        while self.basis[stage] is not None and (image is None or len(new)):
-            basis = self.basis[stage]
-            image = stage.turn(run, basis.reshape(len(basis), *shape)).reshape(len(basis), -1)
-            new = self.add(stage, image, shape)
+        self.add(stage, b.reshape(len(b), -1), shape)
+        pending, images = self.basis[stage], []
+        while pending is not None and len(pending):
+            images.append(stage.turn(run, pending.reshape(len(pending), *shape)).reshape(len(pending), -1))
+            pending = self.add(stage, images[-1], shape)
         basis = self.basis[stage]
-        if basis is None or image is None:
-            return _iterate(run, stage, b)
-        if not len(basis):
-            return b
-        matrix = np.eye(len(basis)) - basis @ image.T
-        if np.linalg.svd(matrix, compute_uv=False)[-1] < 1e-11:
+        if basis is None or not images:
+            return b if not images else _iterate(run, stage, b)
+        matrix = np.eye(len(basis)) - basis @ np.concatenate(images).T
+        factors, condition = scipy.linalg.lu_factor(matrix, check_finite=False), np.linalg.norm(matrix, 1)
+        if scipy.linalg.lapack.dgecon(factors[0], condition)[0] < 1e-14:
             raise never_ends(1.0)
-        return (np.linalg.solve(matrix, basis @ b.reshape(len(b), -1).T).T @ basis).reshape(b.shape)
+        right = basis @ b.reshape(len(b), -1).T
+        return (scipy.linalg.lu_solve(factors, right, check_finite=False).T @ basis).reshape(b.shape)
 
-    def add(self, stage: Stage, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Add the directions of `rows` that are new; returns them.
+    def add(self, stage: Stage, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Add the directions of `rows` that are new; returns them, `None` if the basis has become too large.
 
         Moments are kept apart, so that the rounding of a large one does not reach the density matrix.
         """
-        basis = self.basis[stage]
-        assert basis is not None
-        found = []
+        start = len(self.basis[stage])  # type: ignore[arg-type]
         for moment in range(shape[1]):
+            basis = self.basis[stage]
+            assert basis is not None
             part = np.zeros((len(rows), *shape))
             part[:, :, moment] = rows.reshape(len(rows), *shape)[:, :, moment]
-            part = part.reshape(len(rows), -1)
-            norms = np.linalg.norm(part, axis=1)
-            part = part[norms > 1e-13] / norms[norms > 1e-13, None]
-            for _ in range(2):
-                part = part - (part @ basis.T) @ basis
-            if len(part):
-                _, values, directions = np.linalg.svd(part, full_matrices=False)
-                found.append(directions[values > 1e-9])
-        new = np.concatenate(found) if found else np.zeros((0, rows.shape[1]))
-        if len(new):
+            new = _directions(part.reshape(len(rows), -1), basis)
+            if not len(new):
+                continue
             self.grown = True
-            size = len(basis) + len(new)
-            if size > DENSE or size * basis.shape[1] > STORED:
+            if (len(basis) + len(new)) > DENSE or (len(basis) + len(new)) * basis.shape[1] > STORED:
                 self.basis[stage] = None
-            else:
-                new = new - (new @ basis.T) @ basis
-                self.basis[stage] = np.concatenate([basis, np.linalg.qr(new.T)[0].T])
-        return new
+                return None
+            self.basis[stage] = np.concatenate([basis, new])
+        return self.basis[stage][start:]  # type: ignore[index]
+
+
+def _directions(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Orthonormal directions of some rows that a basis lacks."""
+    norms = np.linalg.norm(rows, axis=1)
+    rows = rows[norms > NOISE] / norms[norms > NOISE, None]
+    for _ in range(2):
+        rows = rows - (rows @ basis.T) @ basis
+    rows = rows[np.linalg.norm(rows, axis=1) > NEW]
+    if not len(rows):
+        return rows
+    q, r, _ = scipy.linalg.qr(rows.T, mode="economic", pivoting=True, check_finite=False)
+    new = q[:, np.abs(np.diag(r)) > NEW].T
+    new = new - (new @ basis.T) @ basis
+    return new / np.linalg.norm(new, axis=1, keepdims=True)
 
 
 def _iterate(run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
@@ -174,15 +180,14 @@ class _Dense:
 
 
 class HostSolver:
-    """Solves cycles in NumPy and keeps spectral radius, mean turns and size of each; for reports and checks."""
+    """Solves cycles in NumPy and keeps the spectral radius of each; for reports and checks."""
 
     def __init__(self, spaces: dict[Stage, Space]):
         self.spaces = spaces
         self.radius: dict[Stage, float] = {}
-        self.turns: dict[Stage, float] = {}
 
     def solve(self, run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
-        basis = self.spaces[stage].basis
+        basis, run = self.spaces[stage].basis, dataclasses.replace(run, count=None)
         if basis is None:
             self.radius[stage] = self.power(run, stage, b)
             x = _iterate(run, stage, b) if self.radius[stage] < RADIUS else np.full(b.shape, np.nan)
@@ -192,9 +197,6 @@ class HostSolver:
             x = np.full(b.shape, np.nan)
             if self.radius[stage] < RADIUS:
                 x = (dense.solve(b.reshape(len(b), -1) @ basis.T) @ basis).reshape(b.shape)
-        qubits = b.ndim - 3
-        mass = lambda a: float(np.sum(a[(slice(None), slice(None), 0) + (0,) * qubits]))  # noqa: E731
-        self.turns[stage] = mass(x) - (mass(b) if stage.body else 0.0)  # the last call is the run itself
         return x
 
     def size(self, stage: Stage) -> int:

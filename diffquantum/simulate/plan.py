@@ -47,11 +47,13 @@ class Run:
         xp: `numpy` or `jax.numpy`.
         theta: the parameters `[params]`.
         solver: solves the equation of a cycle; see `loops`.
+        count: adds up the probability that passes each loop, by its number: visits of the head, and exits.
     """
 
     xp: ModuleType
     theta: Any
     solver: Any
+    count: dict[int, tuple[Any, Any]] | None = None
 
     def number(self, expression: Expression) -> Any:
         return evaluate(expression, self.theta, self.xp)
@@ -213,7 +215,7 @@ class Stage:
         exits: for each result, the number of the exit configuration, or -1.
         nexts: for each result, the number of the next head configuration, or -1.
         cyclic: whether some next head is in this stage.
-        body: whether the loop has statements after its test (then the last visit is no turn).
+        loop: number of the loop in the text of the program.
     """
 
     heads: tuple[int, ...]
@@ -221,7 +223,14 @@ class Stage:
     exits: tuple[int, ...]
     nexts: tuple[int, ...]
     cyclic: bool
-    body: bool
+    loop: int
+
+    def tally(self, count: dict[int, tuple[Any, Any]], before: Any, after: Any) -> None:
+        """Add the probability of visits and of exits to the counts."""
+        trace = (slice(None), slice(None), 0) + (0,) * (before.ndim - 3)
+        ends = np.array([e >= 0 for e in self.exits])
+        visits, exits = count.get(self.loop, (0.0, 0.0))
+        count[self.loop] = visits + before[trace].sum(), exits + after[trace][:, ends].sum()
 
     def turn(self, run: Run, x: Any) -> Any:
         """The part of one turn that comes back to this stage."""
@@ -263,7 +272,9 @@ class Loop:
             state = xp.stack([pending.pop(h, zero) for h in stage.heads], axis=1)
             if stage.cyclic:
                 state = run.solver.solve(run, stage, state)
-            state = run.apply(stage.ops, state)
+            visits, state = state, run.apply(stage.ops, state)
+            if run.count is not None:
+                stage.tally(run.count, visits, state)
             for i, (exit_, next_) in enumerate(zip(stage.exits, stage.nexts)):
                 if exit_ >= 0:
                     put(done, exit_, state[:, i])
