@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from symmetries._errors import SymmetryError
 
-Permutations = Int[np.ndarray, "*batch points"]
+Permutations = Int[np.ndarray, "... points"]
 
 
 def product(left: Permutations, right: Permutations) -> Permutations:

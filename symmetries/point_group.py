@@ -90,15 +90,19 @@ class PointGroup:
         """The abstract group, elements in the same order."""
         flat = self.matrices.reshape(self.order, -1)
         products = (self.matrices[:, None] @ self.matrices[None]).reshape(self.order, self.order, -1)
-        same = np.abs(products[:, :, None] - flat[None, None]).max(axis=-1) < 1e-5
-        if (same.sum(axis=-1) != 1).any():
+        direction = np.random.default_rng(0).normal(size=flat.shape[1])  # on which no two elements fall together
+        shadows = flat @ direction
+        order = np.argsort(shadows)
+        places = np.searchsorted((shadows[order][1:] + shadows[order][:-1]) / 2, products @ direction)
+        table = order[places]
+        if np.abs(products - flat[table]).max() > 1e-5 or (np.diff(np.sort(table, axis=1)) != 1).any():
             raise SymmetryError(
                 "The product of two isometries is missing, or an isometry is listed twice.",
                 got=f"{self.order} matrices",
                 expected="a group",
                 try_="PointGroup.generate([...])",
             )
-        return FiniteGroup(same.argmax(axis=-1))
+        return FiniteGroup(table)
 
     @cached_property
     def characters(self) -> CharacterTable:
@@ -175,22 +179,13 @@ def point_operations(
     steps, matrices = steps[order], matrices[order]
     vectors, tolerance = cell[np.asarray(crystal.periodic)], TOLERANCE * scale(crystal)
     shifts = [_shifts(crystal, matrix, vectors, tolerance) for matrix in matrices]
-    if origin is None:
-        points = _candidates(crystal, matrices, shifts, vectors, tolerance)
-    else:
-        points = np.asarray(origin, float)[None]
-        if points.shape != (1, len(cell)):
-            raise SymmetryError(
-                "The origin is a point of space.",
-                got=repr(origin),
-                expected=f"{len(cell)} Cartesian coordinates",
-                try_=f"origin={[0.0] * len(cell)}",
-            )
-    fixing = np.zeros((len(points), len(matrices)), bool)
-    for i, (matrix, shift) in enumerate(zip(matrices, shifts)):
-        if len(shift):
-            miss = wrap((points - points @ matrix.T)[:, None] - shift[None], vectors)
-            fixing[:, i] = ((miss**2).sum(-1) < tolerance**2).any(axis=1)
+    points = (
+        _modulo(np.asarray(crystal.positions, float), vectors, tolerance) if origin is None else _point(origin, cell)
+    )
+    fixing = _fixing(points, matrices, shifts, vectors, tolerance)
+    if origin is None and fixing.sum(axis=1).max() < sum(len(shift) > 0 for shift in shifts):  # no site will do
+        points = np.concatenate([points, _fixed_points(matrices, shifts, vectors, tolerance)])
+        fixing = _fixing(points, matrices, shifts, vectors, tolerance)
     best = int(fixing.sum(axis=1).argmax())
     return steps[fixing[best]], matrices[fixing[best]], points[best]
 
@@ -255,23 +250,40 @@ def _modulo(points: np.ndarray, vectors: np.ndarray, tolerance: float) -> np.nda
     return points[kept]
 
 
-def _candidates(
-    crystal: Crystal, matrices: np.ndarray, shifts: list, vectors: np.ndarray, tolerance: float
+def _fixing(
+    points: np.ndarray, matrices: np.ndarray, shifts: list, vectors: np.ndarray, tolerance: float
 ) -> np.ndarray:
-    """Points that may have the most isometries: sites, then fixed points of isometries, nearest to zero first."""
-    sites = _modulo(np.asarray(crystal.positions, float), vectors, tolerance)
-    d = sites.shape[1]
-    combos = np.array(list(itertools.product((0, 1, -1, 2), repeat=len(vectors))), float).reshape(
-        4 ** len(vectors), len(vectors)
-    )
+    """`[points, matrices]`: whether the isometry about the point is a symmetry."""
+    result = np.zeros((len(points), len(matrices)), bool)
+    for i, (matrix, shift) in enumerate(zip(matrices, shifts)):
+        miss = wrap((points - points @ matrix.T)[:, None] - shift[None], vectors)
+        result[:, i] = ((miss**2).sum(-1) < tolerance**2).any(axis=1)
+    return result
+
+
+def _fixed_points(matrices: np.ndarray, shifts: list, vectors: np.ndarray, tolerance: float) -> np.ndarray:
+    """A point that each isometry with each of its shifts leaves in place; the nearest to zero first."""
+    d, p = matrices.shape[1], len(vectors)
+    combos = np.array(list(itertools.product((0, 1, -1, 2), repeat=p)), float).reshape(4**p, p) @ vectors
     found = []
     for matrix, shift in zip(matrices, shifts):
-        targets = (shift[:, None] + (combos @ vectors)[None]).reshape(-1, d)
+        targets = (shift[:, None] + combos[None]).reshape(-1, d)
         points = targets @ np.linalg.pinv(np.eye(d) - matrix, rcond=1e-6).T
         solved = np.linalg.norm(points - points @ matrix.T - targets, axis=1) < tolerance
         found.append(_modulo(points[solved], vectors, tolerance))
-    rest = _modulo(np.concatenate(found), vectors, tolerance)
-    rest = wrap(rest, vectors)
-    distance = np.linalg.norm(rest, axis=1)
-    rest = rest[np.lexsort(np.round(np.column_stack([rest, distance]).T, 6))]
-    return np.concatenate([sites, rest])
+    points = wrap(_modulo(np.concatenate(found), vectors, tolerance), vectors)
+    distance = np.linalg.norm(points, axis=1)
+    return points[np.lexsort(np.round(np.column_stack([points, distance]).T, 6))]
+
+
+def _point(origin: Any, cell: np.ndarray) -> np.ndarray:
+    """The origin as `[1, d]`."""
+    points = np.asarray(origin, float)[None]
+    if points.shape != (1, len(cell)):
+        raise SymmetryError(
+            "The origin is a point of space.",
+            got=repr(origin),
+            expected=f"{len(cell)} Cartesian coordinates",
+            try_=f"origin={[0.0] * len(cell)}",
+        )
+    return points

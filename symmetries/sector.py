@@ -1,7 +1,7 @@
 """Symmetry sectors: a little group, one of its irreps, and what follows from them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float, Int
 
 from symmetries import permutation
 from symmetries._errors import SymmetryError
-from symmetries.characters import CharacterTable, Irrep
+from symmetries.characters import Irrep
 from symmetries.group import FiniteGroup
 from symmetries.space_group import SpaceGroup
 
@@ -59,12 +59,15 @@ class Sector:
     space_group: SpaceGroup
     momentum: tuple[int, ...]
     irrep: str
+    _irrep: Irrep = field(repr=False, compare=False)
 
     def __init__(self, space_group: SpaceGroup, momentum: Any = None, irrep: str | None = None):
         object.__setattr__(self, "space_group", space_group)
         object.__setattr__(self, "momentum", space_group.momentum(momentum))
-        table = self._little.characters
-        object.__setattr__(self, "irrep", table.labels[0] if irrep is None else table.irrep(irrep).label)
+        table = space_group.little_point_group(self.momentum).characters
+        chosen = table.irreps[0] if irrep is None else table.irrep(irrep)
+        object.__setattr__(self, "irrep", chosen.label)
+        object.__setattr__(self, "_irrep", chosen)
 
     def __repr__(self) -> str:
         return f"Sector({self.label}, group of order {self.group.order} on {self.n_sites} sites)"
@@ -148,33 +151,35 @@ class Sector:
             total += weight * tensor.transpose(axes)  # site s of the input becomes site g(s)
         return total.reshape(-1)
 
-    def sector_dimension(self, magnetisation: int | None = None, local_states: int = 2) -> int:
+    def sector_dimension(self, magnetisation: float | int | None = None, local_states: int = 2) -> int:
         """Number of states: the trace of the projector, counted by cycles, exact for any size.
 
         An element has trace `local_states ** cycles`. The characters of all elements with the same cycles add up
         to a whole number, so nothing but whole numbers is ever multiplied.
 
         Args:
-            magnetisation: for spin 1/2, count only states with this sum of $\\pm 1$ over the sites (twice the total
-                $S^z$).
-            local_states: states of one site.
+            magnetisation: total $S^z$ of the states to count; `None` counts all.
+            local_states: states of one site, $2 s + 1$ for spin $s$.
 
         Raises:
-            SymmetryError: a magnetisation for sites that are not spin 1/2, or one that no state has.
+            SymmetryError: no state has this magnetisation.
 
         Example:
             >>> import qml, symmetries
             >>> group = symmetries.translation_group(qml.lattice.Chain(8))
             >>> [symmetries.Sector(group, n).sector_dimension() for n in range(5)]
             [36, 30, 33, 30, 34]
+            >>> symmetries.Sector(group).sector_dimension(magnetisation=0)
+            10
         """
-        up = None if magnetisation is None else self._checked_up(magnetisation, local_states)
+        raised = None if magnetisation is None else self._raised(magnetisation, local_states)
         kinds, index = np.unique(permutation.cycle_counts(self.permutations), axis=0, return_inverse=True)
         sums = np.bincount(index, weights=np.real(self.characters))
         total = 0
         for kind, weight in zip(kinds.tolist(), sums.tolist()):
-            total += round(weight) * (local_states ** sum(kind) if up is None else _fixed(kind, up))
-        return total * self.dimension // self.group.order
+            trace = local_states ** sum(kind) if raised is None else _fixed(kind, raised, local_states)
+            total += round(weight) * trace
+        return total * self.dimension // len(self.elements)
 
     def representatives(self, x: Any) -> Representatives:
         """The largest configuration of the orbit of each one, how to get there, and the length after projection.
@@ -219,15 +224,6 @@ class Sector:
         return Representatives(states.reshape(configurations.shape), elements.reshape(shape), norms.reshape(shape))
 
     @cached_property
-    def _little(self) -> Any:
-        return self.space_group.point_group.subgroup(self.space_group.little_group(self.momentum))
-
-    @cached_property
-    def _irrep(self) -> Irrep:
-        table: CharacterTable = self._little.characters
-        return table.irrep(self.irrep)
-
-    @cached_property
     def _inverse(self) -> np.ndarray:
         return permutation.inverse(self.permutations)
 
@@ -249,16 +245,18 @@ class Sector:
             )
         return array
 
-    def _checked_up(self, magnetisation: int, local_states: int) -> int:
-        n = self.n_sites
-        if local_states != 2 or abs(magnetisation) > n or (n + magnetisation) % 2:
+    def _raised(self, magnetisation: float | int, local_states: int) -> int:
+        """How many steps above the lowest state of all sites a magnetisation is."""
+        steps = magnetisation + self.n_sites * (local_states - 1) / 2
+        if steps != round(steps) or not 0 <= steps <= self.n_sites * (local_states - 1):
+            top = self.n_sites * (local_states - 1) / 2
             raise SymmetryError(
                 "No state has this magnetisation.",
-                got=f"magnetisation={magnetisation} with {local_states} states on each of {n} sites",
-                expected=f"for spin 1/2, a sum of {n} numbers +1 or -1",
-                try_=f"magnetisation={n % 2}",
+                got=f"magnetisation={magnetisation} with {local_states} states on each of {self.n_sites} sites",
+                expected=f"one of {-top:g}, {1 - top:g} ... {top:g}",
+                try_=f"magnetisation={top % 1:g}",
             )
-        return (n + magnetisation) // 2
+        return round(steps)
 
 
 def sectors(space_group: SpaceGroup) -> Iterator[Sector]:
@@ -276,18 +274,19 @@ def sectors(space_group: SpaceGroup) -> Iterator[Sector]:
     """
     for momentum in np.ndindex(*space_group.extent):
         if momentum == space_group.star(momentum)[0]:
-            first = Sector(space_group, momentum)
-            yield from (Sector(space_group, momentum, label) for label in first._little.characters.labels)
+            yield from (Sector(space_group, momentum, label) for label in space_group.irreps(momentum))
 
 
-def _fixed(cycles: list[int], up: int) -> int:
-    """How many ways there are to choose whole cycles with `up` sites in all."""
-    ways = [1] + [0] * up
+def _fixed(cycles: list[int], raised: int, local_states: int) -> int:
+    """How many configurations, constant on every cycle, of numbers 0 .. local_states - 1 have a given sum."""
+    ways = [1] + [0] * raised
     for length, number in enumerate(cycles):
         for _ in range(number):
-            for total in range(up, length - 1, -1):
-                ways[total] += ways[total - length]
-    return ways[up]
+            ways = [
+                sum(ways[total - length * b] for b in range(min(local_states - 1, total // length) + 1))
+                for total in range(raised + 1)
+            ]
+    return ways[raised]
 
 
 def _closed(array: np.ndarray) -> np.ndarray:

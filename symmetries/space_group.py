@@ -88,6 +88,20 @@ class SpaceGroup:
         images = self._images(momentum)
         return np.flatnonzero((images == images[0]).all(axis=1))
 
+    def irreps(self, momentum: Any = None) -> tuple[str, ...]:
+        """Labels of the irreps of the isometries that keep a momentum: what `Sector` takes as `irrep` there.
+
+        Example:
+            >>> import qml, symmetries
+            >>> symmetries.space_group(qml.lattice.Square(4, 4)).irreps("X")
+            ('A1', 'A2', 'B1', 'B2')
+        """
+        return self.little_point_group(self.momentum(momentum)).characters.labels
+
+    def little_point_group(self, momentum: tuple[int, ...]) -> PointGroup:
+        """The isometries that keep a momentum, as a point group."""
+        return self.point_group.subgroup(self.little_group(momentum))
+
     def star(self, momentum: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """All momenta that the point group makes of one, sorted."""
         return tuple(sorted({tuple(image) for image in self._images(momentum).tolist()}))
