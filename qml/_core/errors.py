@@ -2,35 +2,21 @@
 
 from typing import Any, NoReturn
 
+from symmetries import GradketError, SymmetryError
 
-class GradketError(ValueError):
-    """Bad input, described in four parts.
-
-    Args:
-        what: one sentence that says what is wrong.
-        got: the offending value, or a short description of it.
-        expected: what would have been right.
-        try_: what the reader can do now.
-
-    Example:
-        >>> from qml._core.errors import GradketError
-        >>> print(GradketError("The chain is too short.", got=0, expected="at least 1 site", try_="Chain(4)"))
-        The chain is too short.
-          got:      0
-          expected: at least 1 site
-          try:      Chain(4)
-    """
-
-    def __init__(self, what: str, *, got: Any, expected: Any, try_: str):
-        self.what, self.got, self.expected, self.try_ = what, got, expected, try_
-        super().__init__(f"{what}\n  got:      {got}\n  expected: {expected}\n  try:      {try_}")
-
-    def __reduce__(self):
-        return _rebuild, (type(self), self.what, str(self.got), str(self.expected), self.try_)
-
-
-def _rebuild(cls: type[GradketError], what: str, got: str, expected: str, try_: str) -> GradketError:
-    return cls(what, got=got, expected=expected, try_=try_)
+__all__ = [
+    "ConfigError",
+    "ConvergenceError",
+    "DataError",
+    "GradketError",
+    "MissingExtraError",
+    "PrecisionError",
+    "ShapeError",
+    "SpaceError",
+    "SymmetryError",
+    "need",
+    "unknown_name",
+]
 
 
 class ShapeError(GradketError):
@@ -39,10 +25,6 @@ class ShapeError(GradketError):
 
 class SpaceError(GradketError):
     """A configuration, operator or rule does not belong to the Hilbert space it is used with."""
-
-
-class SymmetryError(GradketError):
-    """A group, an irrep or a momentum does not exist, or an object breaks a declared symmetry."""
 
 
 class PrecisionError(GradketError):
