@@ -72,7 +72,9 @@ class AbstractDriver(eqx.Module):
         """Numbers measured after the last step. Pure, traced."""
         return {}
 
-    def plan(self, steps: int | None, time: float | None, every: float | None, observe: Any) -> tuple[Any, int]:
+    def plan(
+        self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
+    ) -> tuple[Any, int]:
         """The driver with the options of this run, and the number of its steps.
 
         Raises:
@@ -93,8 +95,8 @@ class AbstractDriver(eqx.Module):
         thing: Any,
         steps: int | None = None,
         *,
-        time: float | None = None,
-        every: float | None = None,
+        time: float | int | None = None,
+        every: float | int | None = None,
         observe: Mapping[str, Any] | None = None,
         key: Any = None,
         out: str | os.PathLike | None = None,

@@ -77,9 +77,9 @@ class RungeKutta(eqx.Module):
     b: Row = eqx.field(static=True)
     companion: Row | None = eqx.field(static=True)
     order: int = eqx.field(static=True)
-    dt: float | None = eqx.field(static=True)
-    rtol: float | None = eqx.field(static=True)
-    atol: float = eqx.field(static=True)
+    dt: float | int | None = eqx.field(static=True)
+    rtol: float | int | None = eqx.field(static=True)
+    atol: float | int = eqx.field(static=True)
     metric: str = eqx.field(static=True)
 
     def __check_init__(self):
@@ -208,7 +208,7 @@ def _zeros(begin: Callable, thing: Any) -> PyTree:
     return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(first, thing))
 
 
-def Euler(dt: float) -> RungeKutta:
+def Euler(dt: float | int) -> RungeKutta:
     """Euler's method, first order, with a fixed step `dt`.
 
     Example:
@@ -219,7 +219,9 @@ def Euler(dt: float) -> RungeKutta:
     return RungeKutta("Euler", (), (1.0,), None, 1, dt, None, 0.0, "state")
 
 
-def Heun(dt: float | None = None, *, rtol: float | None = None, atol: float = 0.0, metric: str = "state") -> RungeKutta:
+def Heun(
+    dt: float | int | None = None, *, rtol: float | int | None = None, atol: float | int = 0.0, metric: str = "state"
+) -> RungeKutta:
     """Heun's method, second order; with `rtol` its steps are chosen from the distance to Euler's.
 
     Args:
@@ -236,7 +238,7 @@ def Heun(dt: float | None = None, *, rtol: float | None = None, atol: float = 0.
     return RungeKutta("Heun", ((1.0,),), (0.5, 0.5), (1.0, 0.0), 2, dt, rtol, atol, metric)
 
 
-def RK4(dt: float) -> RungeKutta:
+def RK4(dt: float | int) -> RungeKutta:
     """The classical fourth-order method with a fixed step `dt`.
 
     Example:

@@ -64,7 +64,9 @@ class TDVP(AbstractDriver):
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
     every: float = eqx.field(default=0.0, static=True)
 
-    def plan(self, steps: int | None, time: float | None, every: float | None, observe: Any) -> tuple["TDVP", int]:
+    def plan(
+        self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
+    ) -> tuple["TDVP", int]:
         """The driver with its record interval, and the number of records; see `AbstractDriver.plan`.
 
         Raises:

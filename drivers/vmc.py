@@ -56,7 +56,9 @@ class VMC(AbstractDriver):
     precondition: SR | None = None
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
 
-    def plan(self, steps: int | None, time: float | None, every: float | None, observe: Any) -> tuple["VMC", int]:
+    def plan(
+        self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
+    ) -> tuple["VMC", int]:
         """See `AbstractDriver.plan`; `observe` adds operators that are measured at every step."""
         if time is not None or every is not None:
             raise ConfigError(

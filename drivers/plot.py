@@ -1,0 +1,223 @@
+"""Figures of a run: energy, observables, learned coefficients."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from drivers.io.history import History
+from qml._core.errors import DataError, need
+
+INK, ACCENT, SOFT = "#1f2430", "#2f6fab", "#c8553d"
+SIZE = (6.4, 4.0)
+
+
+def _axes(title: str | None, x: str, y: str, size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
+    """A figure with one pair of axes in the style of all figures here."""
+    need("matplotlib", "plot")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#e6e8ec", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if title:
+        axes.set_title(title, loc="left", color=INK, fontsize=11)
+    return figure, axes
+
+
+def _save(figure: Any, out: Any) -> Any:
+    if out is not None:
+        path = pathlib.Path(out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    return figure
+
+
+def _abscissa(history: History) -> tuple[np.ndarray, str]:
+    """Time where the run evolves, else the number of the step."""
+    if "time" in history.names:
+        return history["time"], r"time $t$ ($\hbar = 1$)"
+    return history.steps, "step"
+
+
+def _band(axes: Any, x: np.ndarray, value: np.ndarray, error: np.ndarray, color: str, label: str | None) -> None:
+    """A line with a band of two standard errors."""
+    axes.plot(x, value, color=color, linewidth=1.4, label=label)
+    if np.any(error > 0):
+        axes.fill_between(x, value - 2 * error, value + 2 * error, color=color, alpha=0.22, linewidth=0)
+
+
+def energy(history: History, exact: Any = None, *, out: Any = None, title: str | None = None) -> Any:
+    """The energy of a run with a band of two standard errors; with the exact one, its relative error below.
+
+    Args:
+        history: the record of a run.
+        exact: the exact energy, if it is known.
+        out: file to write, e.g. `DIR/plots/energy.png`.
+        title: of the figure.
+
+    Returns:
+        A Matplotlib figure.
+
+    Raises:
+        DataError: the run recorded no energy.
+        MissingExtraError: Matplotlib is not installed.
+
+    Example:
+        >>> import drivers
+        >>> history = drivers.History([(i, {"energy.mean": -1.0 - 0.1 * i, "energy.error": 0.02}) for i in range(5)])
+        >>> len(drivers.plot.energy(history, exact=-1.5).axes)
+        2
+    """
+    name = next((n for n in ("energy", "objective", "loss") if n in history), "energy")
+    value, error = history[name].real, history.errors(name)
+    x, label = _abscissa(history)
+    figure, axes = _axes(title, label, f"{name} $E$" if name == "energy" else name)
+    shown = slice(len(value) // 20 if exact is None else 0, None)  # the first steps would flatten all others
+    _band(axes, x[shown], value[shown], error[shown], ACCENT, "run")
+    if exact is None:
+        return _save(figure, out)
+    axes.axhline(exact, color=SOFT, linestyle="--", linewidth=1.2, label=f"exact {exact:.6g}")
+    axes.legend(frameon=False)
+    good = np.isfinite(value)
+    inset = axes.inset_axes((0.45, 0.42, 0.52, 0.34))
+    gap = np.abs(value - exact) / max(abs(exact), 1e-300)
+    inset.semilogy(x[good], np.maximum(gap[good], 1e-16), color=ACCENT, linewidth=1.0)
+    inset.set_ylabel(r"$|E-E_0|/|E_0|$", fontsize=8)
+    inset.tick_params(labelsize=8)
+    inset.grid(True, color="#e6e8ec", linewidth=0.6)
+    return _save(figure, out)
+
+
+def observable(
+    history: History, name: str, exact: Any = None, *, out: Any = None, title: str | None = None, label: Any = None
+) -> Any:
+    """A recorded observable with a band of two standard errors.
+
+    Args:
+        history: the record of a run.
+        name: column, the name given in `observe`.
+        exact: exact values, one for each recorded step.
+        out: file to write.
+        title: of the figure.
+        label: text of the vertical axis; `None` is the name.
+
+    Returns:
+        A Matplotlib figure.
+
+    Raises:
+        DataError: no such column, or `exact` has another length.
+
+    Example:
+        >>> import drivers
+        >>> history = drivers.History([(i, {"time": 0.1 * i, "mx.mean": 1.0 - i, "mx.error": 0.1}) for i in range(3)])
+        >>> drivers.plot.observable(history, "mx").axes[0].get_ylabel()
+        'mx'
+    """
+    value, error = history[name], history.errors(name)
+    if value.ndim != 1:
+        raise DataError(
+            "Only a scalar observable can be drawn as a line.",
+            got=f"{name} of shape {value.shape[1:]}",
+            expected="one number a step",
+            try_="plotting history[name] yourself",
+        )
+    x, axis = _abscissa(history)
+    figure, axes = _axes(title, axis, name if label is None else label)
+    _band(axes, x, value.real, error, ACCENT, "run")
+    if exact is not None:
+        exact = np.asarray(exact)
+        if exact.shape != value.shape:
+            raise DataError(
+                "There must be one exact value for each recorded step.",
+                got=exact.shape,
+                expected=value.shape,
+                try_="exact values at history['time']",
+            )
+        axes.plot(x, exact.real, color=SOFT, linestyle="--", linewidth=1.2, label="exact")
+        axes.legend(frameon=False)
+    return _save(figure, out)
+
+
+def coefficients(model: Any, exact: Any = None, *, out: Any = None, title: str | None = None) -> Any:
+    """Couplings of a Gibbs model, or of a learned Hamiltonian, with bars of two standard errors.
+
+    Args:
+        model: a `PauliGibbs` or what its `hamiltonian()` returns.
+        exact: true values, in the order of the terms.
+        out: file to write.
+        title: of the figure.
+
+    Returns:
+        A Matplotlib figure.
+
+    Example:
+        >>> import jax.numpy as jnp, drivers, qml
+        >>> model = qml.gibbs.PauliGibbs(("ZZ", "XI"), jnp.array([1.0, -0.5]))
+        >>> len(drivers.plot.coefficients(model).axes)
+        1
+    """
+    from qml.gibbs import PauliGibbs
+
+    learned = model.hamiltonian() if isinstance(model, PauliGibbs) else model
+    value, error = np.asarray(learned.coefficients.mean), np.asarray(learned.coefficients.error)
+    names = [_term(word) for word in learned.terms]
+    size = (max(SIZE[0], 0.16 * len(names) + 1.5), SIZE[1])
+    figure, axes = _axes(title, "term", r"coefficient $\theta_j$", size)
+    place = np.arange(len(names))
+    known = np.where(np.isfinite(error), error, 0.0)
+    axes.errorbar(
+        place, value, yerr=2 * known, fmt="o", color=ACCENT, markersize=3.5, capsize=2, linewidth=1.0, label="found"
+    )
+    if exact is not None:
+        axes.scatter(place, np.asarray(exact), marker="_", s=70, color=SOFT, zorder=3, label="true")
+        axes.legend(frameon=False)
+    axes.axhline(0.0, color=INK, linewidth=0.6)
+    axes.set_xticks(place, names, rotation=90, fontsize=7)
+    return _save(figure, out)
+
+
+def _term(word: str) -> str:
+    """`IXZ` as `X1 Z2`."""
+    return " ".join(f"{letter}{site}" for site, letter in enumerate(word) if letter != "I")
+
+
+def run_directory(folder: Any) -> list[pathlib.Path]:
+    """Draw what a run directory recorded into its `plots/`: the energy, and every observable with error bars.
+
+    Args:
+        folder: a run directory.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: the folder is no run directory, or nothing was recorded.
+    """
+    from drivers.io.run_dir import RunDir
+
+    place = RunDir.open(folder)
+    history = place.history()
+    written = []
+    if any(name in history for name in ("energy", "objective", "loss")):
+        energy(history, out=place.plots / "energy.png")
+        written.append(place.plots / "energy.png")
+    for name in history.names:
+        stem = name.removesuffix(".mean")
+        if stem != name and stem != "energy" and history[name].ndim == 1:
+            observable(history, stem, out=place.plots / f"{stem}.png")
+            written.append(place.plots / f"{stem}.png")
+    if not written:
+        raise DataError(
+            "Nothing to draw was recorded.",
+            got=f"columns {', '.join(history.names) or 'none'}",
+            expected="an energy, an objective or observables",
+            try_="running some steps first",
+        )
+    return written
