@@ -2,6 +2,18 @@
 
 from qml.operator.base import AbstractOperator
 from qml.operator.library import J1J2, XXZ, Heisenberg, Ising, local, total
+from qml.operator.local import LocalOperator, spin_matrices
 from qml.operator.pauli import PauliSum
 
-__all__ = ["J1J2", "XXZ", "AbstractOperator", "Heisenberg", "Ising", "PauliSum", "local", "total"]
+__all__ = [
+    "J1J2",
+    "XXZ",
+    "AbstractOperator",
+    "Heisenberg",
+    "Ising",
+    "LocalOperator",
+    "PauliSum",
+    "local",
+    "spin_matrices",
+    "total",
+]
