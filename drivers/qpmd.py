@@ -23,8 +23,8 @@ class QPMD(AbstractDriver):
     r"""Quantum-probabilistic mirror descent on the couplings of a Gibbs state.
 
     One step minimises $\langle g, \theta\rangle + D/\lambda$ with a divergence of the state family in place of the
-    squared distance, so it follows the natural gradient of the Kubo-Mori metric (of the measurement's Fisher metric, for
-    a likelihood). The error shrinks by $1 - \lambda$ a step whatever the temperature; $\lambda = 1$ is Newton's method.
+    squared distance, so it follows the natural gradient of the Kubo-Mori metric (for a likelihood: of the Fisher metric
+    of the measurement). The error shrinks by $1 - \lambda$ a step at any temperature; $\lambda = 1$ is Newton's method.
 
     Args:
         objective: `ThermalObjective`, `MarginalObjective` or `DataObjective`.

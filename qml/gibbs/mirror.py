@@ -50,9 +50,9 @@ def safe_step(slope: Array, curvature: Array, reach: Array) -> Array:
     return (jnp.log1p(slope * reach / curvature) - jnp.log1p(-slope / reach)) / (reach + curvature / reach)
 
 
-@functools.partial(jax.jit, static_argnames=("strings", "max_steps"))
+@functools.partial(jax.jit, static_argnames="strings")
 def newton(
-    strings: PauliStrings, target: Array, start: Array, tolerance: float | Array, max_steps: int, damping: float | Array
+    strings: PauliStrings, target: Array, start: Array, tolerance: float | Array, max_steps: int | Array, damping: float | Array
 ) -> Mirrored:
     r"""Couplings whose marginals are `target`, by damped Newton steps in the Kubo-Mori metric with safe step lengths.
 

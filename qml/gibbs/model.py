@@ -1,13 +1,14 @@
 """Gibbs states of Pauli Hamiltonians as records: strings are static, couplings are traced."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qml._core.errors import DataError, ShapeError, SpaceError
 from qml._core.precision import real_dtype, require_x64
@@ -54,7 +55,7 @@ class PauliGibbs(eqx.Module):
 
     def __init__(
         self,
-        terms: Sequence[str],
+        terms: Iterable[str],
         theta: Any = None,
         *,
         hilbert: AbstractHilbert | None = None,
@@ -267,7 +268,7 @@ class LearnedHamiltonian(eqx.Module):
         return PauliSum(dict(zip(self.terms, self.values, strict=True)), self.hilbert)
 
     def __str__(self) -> str:
-        if isinstance(self.values, jax.core.Tracer):
+        if isinstance(self.values, Tracer):
             return "LearnedHamiltonian(traced)"
         numbers = zip(self.values.tolist(), self.coefficients.error.tolist(), strict=True)
         parts = [f"{format_error(c, e)} {self.strings.short(k)}" for k, (c, e) in enumerate(numbers)]
@@ -290,7 +291,7 @@ def _array(values: Any, shape: tuple[int, ...], what: str) -> Array:
         return jnp.zeros(shape, real_dtype())
     array = jnp.asarray(values)
     good = array.shape == shape and not jnp.iscomplexobj(array)
-    if good and not isinstance(array, jax.core.Tracer):
+    if good and not isinstance(array, Tracer):
         good = not bool(jnp.any(jnp.isnan(array)))
     if not good:
         raise ShapeError(

@@ -146,7 +146,7 @@ class _Marginals(eqx.Module):
 
 @final
 class MarginalObjective(AbstractObjective):
-    r"""Forward divergence $D(\sigma\|\rho_\theta)$ for known marginals of $\sigma$; its minimum has the largest entropy.
+    r"""Forward divergence $D(\sigma\|\rho_\theta)$ for known marginals of $\sigma$; its minimum has the most entropy.
 
     The step is mirror descent in the dual coordinates, $\eta \leftarrow \eta + \lambda(\eta_\sigma - \eta)$, mapped
     back by Newton's method. Marginals proved to belong to no state are shrunk towards zero until they do; the info then

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qml._core.errors import DataError
 from qml._core.types import Array, Float, Int
@@ -74,7 +75,7 @@ class ShotData(eqx.Module):
         self.bases, self.outcomes, self.setting, self.counts = _canonical(codes, bits, counts, setting)
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, Mapping[str, int]]) -> "ShotData":
+    def from_counts(cls, counts: Mapping) -> "ShotData":
         """Shots from a table: for each basis, how often each bit string came out.
 
         Args:
@@ -111,9 +112,9 @@ class ShotData(eqx.Module):
             DataError: the file is missing, truncated, not an `.npz` file, or its columns are malformed.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(pathlib.Path(path).read_bytes()), allow_pickle=False) as file:
                 columns = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(
                 "This file of shots cannot be read.",
                 got=f"{os.fspath(path)}: {error}",
@@ -201,7 +202,7 @@ class ShotData(eqx.Module):
         return jnp.asarray(mean), jnp.asarray(covariance)
 
     def __repr__(self) -> str:
-        if isinstance(self.counts, jax.core.Tracer) or not isinstance(self.counts, (jax.Array, np.ndarray)):
+        if isinstance(self.counts, Tracer) or not isinstance(self.counts, (jax.Array, np.ndarray)):
             return "ShotData(traced)"
         return f"ShotData({self.n_sites} sites, {self.bases.shape[0]} settings, {self.shots} shots)"
 

@@ -68,7 +68,8 @@ def _nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
 def _average(function: Callable[[Array], Array], weights: np.ndarray, points: list[tuple[np.ndarray, Array]]) -> Array:
     """Weighted sum of a function over the points `sum_i coefficient_i[nodes] * level_i`."""
     shape = jnp.broadcast_shapes(*(level.shape for _, level in points))
-    x = sum(jnp.multiply.outer(c.astype(level.dtype), jnp.broadcast_to(level, shape)) for c, level in points)
+    parts = [jnp.multiply.outer(c.astype(level.dtype), jnp.broadcast_to(level, shape)) for c, level in points]
+    x = functools.reduce(jnp.add, parts)
     return jnp.tensordot(weights.astype(x.dtype), function(x), 1)
 
 

@@ -1,0 +1,146 @@
+"""Mirror descent from end to end: thermal states against `expm`, couplings learned from shots against the truth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+
+import drivers
+import qml
+from drivers import Status
+from qml._core.errors import ConfigError, DataError
+from qml.gibbs import DataObjective, MarginalObjective, PauliGibbs, ThermalObjective, brick_bases
+from tests.helpers.zscore import assert_z
+
+LATTICE = qml.lattice.Chain(4)
+HILBERT = qml.hilbert.Spin(4)
+
+
+def test_fit_a_thermal_state(tmp_path):
+    """The contract: 50 steps give the exact thermal state."""
+    hamiltonian = qml.operator.Heisenberg(HILBERT, LATTICE)
+    model = qml.gibbs.PauliGibbs.local(HILBERT, LATTICE, body=2)
+    driver = drivers.QPMD(qml.gibbs.ThermalObjective(hamiltonian, beta=1.0), step_size=0.5)
+    result = driver.run(model, steps=50, key=jax.random.key(0), out=tmp_path / "thermal")
+    weight = scipy.linalg.expm(-np.asarray(hamiltonian.to_dense()))
+    state = weight / np.trace(weight)
+    np.testing.assert_allclose(result.state.log_partition(), np.log(np.trace(weight)), atol=1e-8)
+    np.testing.assert_allclose(
+        result.state.expect(hamiltonian).mean, np.trace(state @ hamiltonian.to_dense()), atol=1e-8
+    )
+    np.testing.assert_allclose(result.state.entropy(), -np.trace(state @ scipy.linalg.logm(state)), atol=1e-8)
+    np.testing.assert_allclose(result.state.density(), state, atol=1e-8)
+    assert result.status is Status.CONVERGED and result.steps <= 50
+    distance = result.history["relative_entropy"]
+    assert np.all(np.diff(distance) < 1e-14) and distance[-1] < 1e-15 < distance[0]
+    np.testing.assert_allclose(
+        result.history["natural_gradient"][1:], result.history["natural_gradient"][:-1] / 2, rtol=1e-4
+    )
+    assert (tmp_path / "thermal" / "result.json").exists()
+
+
+def test_learn_a_hamiltonian(tmp_path):
+    """The contract: couplings within their error bars, which are as small as the measurement allows."""
+    chain = qml.lattice.Chain(3, periodic=False)
+    model = qml.gibbs.PauliGibbs.local(qml.hilbert.Spin(3), chain, body=2)
+    truth = model.with_theta(0.5 * jax.random.uniform(jax.random.key(1), model.theta.shape, minval=-1, maxval=1))
+    truth.sample(jax.random.key(2), brick_bases(3), 20_000).save(tmp_path / "shots.npz")
+    shots = qml.gibbs.ShotData.load(tmp_path / "shots.npz")
+    driver = drivers.QPMD(qml.gibbs.DataObjective(shots), step_size=0.5)
+    result = driver.run(model, steps=200, key=jax.random.key(0), out=tmp_path / "learned")
+    assert result.status is Status.CONVERGED
+    learned = result.state.hamiltonian(beta=1.0)
+    assert_z(learned.coefficients, truth.theta)
+    off = learned.values - truth.theta
+    chi = off @ jnp.linalg.solve(learned.covariance, off)
+    assert abs(chi - 27) < 4.5 * np.sqrt(2 * 27)
+    assert jnp.all(learned.coefficients.error < 0.1)
+    deviance = result.history["deviance"][-1]
+    assert abs(deviance - (9 * 7 - 27)) < 4.5 * np.sqrt(2 * (9 * 7 - 27))
+    assert np.all(np.diff(result.history["loss"]) <= 1e-13)
+    text = str(learned)
+    assert text.count("(") == 27 and " Z1 Z2" in text
+    np.testing.assert_allclose(result.state.hamiltonian(beta=2.0).values, learned.values / 2)
+    # energies of the learned state come with errors, too
+    ising = qml.operator.Ising(qml.hilbert.Spin(3), chain, j=1.0, h=0.5)
+    assert_z(result.state.expect(ising), truth.expect(ising).mean)
+
+
+def test_learn_from_averages():
+    model = PauliGibbs.local(qml.hilbert.Spin(2), qml.lattice.Chain(2, periodic=False))
+    truth = model.with_theta(0.7 * jax.random.uniform(jax.random.key(3), (15,), minval=-1, maxval=1))
+    shots = truth.sample(jax.random.key(4), brick_bases(2), 10_000)
+    result = drivers.QPMD(DataObjective(shots, "moments")).run(model, steps=200)
+    assert result.status is Status.CONVERGED and result.history["kept"][-1] == 1
+    assert_z(result.state.hamiltonian().coefficients, truth.theta)
+    np.testing.assert_allclose(result.state.marginals(), shots.moments(model.strings)[0], atol=1e-9)
+
+
+def test_exact_marginals_in_one_newton_step():
+    truth = PauliGibbs(("XX", "ZI", "IY"), jnp.array([0.8, -0.4, 1.2]))
+    driver = drivers.QPMD(MarginalObjective(truth.marginals()), step_size=1.0)
+    result = driver.run(truth.with_theta(jnp.zeros(3)), steps=10)
+    np.testing.assert_allclose(result.state.theta, truth.theta, atol=1e-9)
+    assert result.status is Status.CONVERGED and result.steps == 2
+    halves = drivers.QPMD(MarginalObjective(truth.marginals()), step_size=0.5)
+    gap = halves.run(truth.with_theta(jnp.zeros(3)), steps=8).history["gradient_norm"]
+    np.testing.assert_allclose(gap[1:], gap[:-1] / 2, rtol=1e-8)
+
+
+def test_infeasible_marginals_converge_to_shrunk_ones():
+    model = PauliGibbs(("XI", "ZI", "ZZ"))
+    result = drivers.QPMD(MarginalObjective([0.9, 0.9, 0.1])).run(model, steps=200)
+    kept = result.history["kept"]
+    assert np.isfinite(result.state.theta).all() and 0.5 < kept[-1] < 1
+    assert kept[-1] * 0.9 * np.sqrt(2) < 1  # inside the Bloch sphere
+    assert jnp.all(jnp.isinf(jnp.diagonal(result.state.covariance)))
+
+
+def test_a_model_without_all_strings_of_the_hamiltonian():
+    """The divergence falls to a minimum of the family: its gradient vanishes, and it stays above zero."""
+    hamiltonian = qml.operator.PauliSum({"ZZI": -1.0, "IZZ": -0.7, "XII": 0.6, "IXI": 0.4, "III": 2.0})
+    model = PauliGibbs(("ZII", "IZI", "IIZ", "XII", "IXI", "IIX", "ZZI"))
+    result = drivers.QPMD(ThermalObjective(hamiltonian, beta=1.5), step_size=0.5).run(model, steps=200)
+    assert result.status is Status.CONVERGED
+    distance = result.history["relative_entropy"]
+    assert np.all(np.diff(distance) < 1e-13) and distance[-1] > 1e-3
+    assert result.history["gradient_norm"][-1] < 1e-9
+
+    def free_energy(theta):
+        state = model.with_theta(theta)
+        return 1.5 * state.expect(hamiltonian).mean - state.entropy()
+
+    np.testing.assert_allclose(jax.jit(jax.grad(free_energy))(result.state.theta), np.zeros(7), atol=1e-8)
+    np.testing.assert_allclose(result.history["loss"][-1], free_energy(result.state.theta), atol=1e-11)
+    weight = scipy.linalg.expm(-1.5 * np.asarray(hamiltonian.to_dense()))
+    np.testing.assert_allclose(result.history["loss"] + np.log(np.trace(weight).real), distance, atol=1e-11)
+
+
+def test_low_temperature_and_full_steps():
+    hamiltonian = qml.operator.Ising(HILBERT, LATTICE, j=-1.0, h=0.8)
+    model = PauliGibbs(hamiltonian.terms.keys())
+    result = drivers.QPMD(ThermalObjective(hamiltonian, beta=50.0), step_size=1.0).run(model, steps=5)
+    levels = jnp.linalg.eigvalsh(hamiltonian.to_dense())
+    np.testing.assert_allclose(result.state.expect(hamiltonian).mean, levels @ jax.nn.softmax(-50 * levels), atol=1e-12)
+    assert result.status is Status.CONVERGED
+
+
+def test_resume_goes_on_from_the_folder(tmp_path):
+    hamiltonian = qml.operator.Heisenberg(HILBERT, LATTICE)
+    model = PauliGibbs.local(HILBERT, LATTICE)
+    driver = drivers.QPMD(ThermalObjective(hamiltonian, beta=0.5), step_size=0.25, tolerance=0.0)
+    whole = driver.run(model, steps=8)
+    driver.run(model, steps=4, out=tmp_path / "run")
+    again = drivers.resume(tmp_path / "run", steps=4, like=model)
+    np.testing.assert_array_equal(again.state.theta, whole.state.theta)
+
+
+def test_bad_input():
+    objective = ThermalObjective(qml.operator.PauliSum({"ZZ": 1.0}))
+    with pytest.raises(ConfigError, match="out of range"):
+        drivers.QPMD(objective, step_size=1.5)
+    with pytest.raises(ConfigError, match="out of range"):
+        drivers.QPMD(objective, damping=-1.0)
+    with pytest.raises(DataError, match="one marginal"):
+        drivers.QPMD(MarginalObjective([0.1])).run(PauliGibbs(("X", "Z")), steps=1)

@@ -1,0 +1,160 @@
+"""The likelihood: its gradient and Fisher information against finite differences, its fits against the Fisher bound."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qml._core.errors import ConfigError, DataError, SpaceError
+from qml.gibbs import DataObjective, MarginalObjective, PauliGibbs, ShotData, ThermalObjective, brick_bases, engine
+from qml.gibbs.learn import divergence, score_and_fisher
+from qml.gibbs.model import measured
+from qml.operator import PauliSum
+from tests.qml.gibbs.systems import REFERENCE, local_model, random_model
+
+ALL_BASES = ["".join(b) for b in itertools.product("XYZ", repeat=3)]
+
+
+def test_score_and_fisher_information():
+    model, truth = random_model(7), random_model(8)
+    shots = truth.sample(jax.random.key(0), brick_bases(3), 500)
+    table, index = shots.table(), engine.setting_index(shots.bases)
+    score, fisher = score_and_fisher(model.strings, model.theta, table, index)
+
+    def log_likelihood(t):
+        return jnp.sum(table * jnp.log(measured(model.with_theta(t), shots.bases)))
+
+    np.testing.assert_allclose(jax.grad(log_likelihood)(model.theta), score, atol=1e-8)
+    total = jnp.sum(table)
+    for k in (0, 4, 20):
+        unit = 1e-5 * jnp.eye(len(score))[k]
+        pair = [divergence(model.strings, model.theta + s * unit, table, index) for s in (1, -1)]
+        np.testing.assert_allclose((pair[1] - pair[0]) / 2e-5 * total, score[k], rtol=1e-6, atol=1e-4)
+    slopes = jax.jacrev(lambda t: measured(model.with_theta(t), shots.bases))(model.theta)
+    exact = 500 * jnp.einsum("bxi,bxj,bx->ij", slopes, slopes, 1 / measured(model, shots.bases))
+    np.testing.assert_allclose(fisher, exact, rtol=1e-10, atol=1e-9)
+    # no measurement knows more than the quantum Fisher information
+    quantum = total * model.metric("sld")
+    assert jnp.linalg.eigvalsh(quantum - fisher).min() > 0
+    assert divergence(model.strings, model.theta, table, index) > 0
+
+
+def codes(bases):
+    return jnp.array([["XYZ".index(a) for a in b] for b in bases], dtype=jnp.int8)
+
+
+def test_fisher_bound_of_random_bases():
+    """Predicted root mean square error of a coupling, times the root of the number of shots."""
+    for name, row in REFERENCE["P6_P7"].items():
+        if name[2] == "4":
+            continue
+        model = local_model(3, row["theta"])
+        table = measured(model, codes(ALL_BASES)) / 27
+        _, fisher = score_and_fisher(model.strings, model.theta, table, engine.setting_index(codes(ALL_BASES)))
+        found = jnp.sqrt(jnp.trace(jnp.linalg.inv(fisher)) / 27)
+        np.testing.assert_allclose(found, row["rmse_sqrtN_mle"], rtol=1e-9)
+        quantum = jnp.sqrt(jnp.trace(jnp.linalg.inv(model.metric("sld"))) / 27)
+        np.testing.assert_allclose(quantum, row["rmse_sqrtN_sld_bound"], rtol=1e-9)
+
+
+def uniform_shots(model: PauliGibbs, count: int, seed: int) -> ShotData:
+    """Every shot in a uniformly random basis; padded to all rows, so that repetitions share one compiled program."""
+    law = np.asarray(measured(model, codes(ALL_BASES))) / 27
+    table = np.random.default_rng(seed).multinomial(count, law.ravel() / law.sum()).reshape(law.shape)
+    rows = np.array(list(itertools.product(range(27), *[range(2)] * 3)))
+    full = ShotData(ALL_BASES, rows[:, 1:], np.ones(len(rows)), rows[:, 0])
+    assert full.letters == tuple(sorted(ALL_BASES))
+    return eqx.tree_at(lambda s: s.counts, full, jnp.asarray(table.ravel()))
+
+
+@jax.jit
+def fit(objective, model, data):
+    def step(_, loop):
+        model, data, _ = loop
+        return objective.advance(model, data, jnp.array(1.0), jnp.array(0.0))
+
+    model, data, info = jax.lax.fori_loop(0, 25, step, objective.advance(model, data, jnp.array(1.0), jnp.array(0.0)))
+    return objective.finish(model, data), info
+
+
+def repeat(name: str, method: str, count: int, runs: int):
+    row = REFERENCE["P6_P7"][name]
+    truth = local_model(3, row["theta"])
+    start = truth.with_theta(jnp.zeros(27))
+    errors, spreads, infos = [], [], []
+    for seed in range(runs):
+        objective = DataObjective(uniform_shots(truth, count, seed), method)
+        found, info = fit(objective, start, objective.prepare(start))
+        errors.append(np.asarray(found.theta - truth.theta))
+        spreads.append(np.sqrt(np.diagonal(found.covariance)))
+        infos.append(info)
+    return np.array(errors), np.array(spreads), infos, row
+
+
+@pytest.mark.parametrize("name", ["n=3 scale=0.5", "n=3 scale=1.0"])
+def test_likelihood_reaches_the_fisher_bound(name):
+    errors, spreads, infos, row = repeat(name, "likelihood", 300_000, 24)
+    assert max(float(i["natural_gradient"]) for i in infos) < 1e-8
+    error = np.sqrt(np.mean(errors**2)) * np.sqrt(300_000)
+    assert abs(error / row["rmse_sqrtN_mle"] - 1) < 0.15
+    np.testing.assert_allclose(np.sqrt(np.mean(spreads**2)) * np.sqrt(300_000), row["rmse_sqrtN_mle"], rtol=0.05)
+    coverage = np.mean(np.abs(errors) < 1.96 * spreads)
+    assert 0.92 < coverage < 0.98
+    # deviances follow chi-square with 27 * 7 - 27 degrees of freedom
+    deviance = np.array([float(i["deviance"]) for i in infos])
+    assert abs(deviance.mean() - 162) < 4.5 * np.sqrt(2 * 162 / 24) + 10 * (name[-3] == "1")
+
+
+def test_moments_reach_their_own_bound():
+    errors, spreads, infos, row = repeat("n=3 scale=0.5", "moments", 300_000, 24)
+    assert all(float(i["kept"]) == 1 for i in infos)
+    error = np.sqrt(np.mean(errors**2)) * np.sqrt(300_000)
+    assert abs(error / row["rmse_sqrtN_maxent"] - 1) < 0.15
+    assert 0.92 < np.mean(np.abs(errors) < 1.96 * spreads) < 0.98
+
+
+def test_infeasible_averages_are_shrunk_and_said_so():
+    """At low temperature and few shots some averages belong to no state."""
+    errors, spreads, infos, _ = repeat("n=3 scale=1.0", "moments", 3_000, 12)
+    kept = np.array([float(i["kept"]) for i in infos])
+    assert np.all(np.isfinite(errors)) and np.abs(errors).max() < 1e3
+    assert (kept < 1).sum() >= 3 and np.all(kept > 0.5)
+    assert np.all(np.isinf(spreads[kept < 1])) and np.all(np.isfinite(spreads[kept == 1]))
+    errors, spreads, _, _ = repeat("n=3 scale=1.0", "likelihood", 3_000, 6)
+    assert np.all(np.isfinite(errors)) and np.all(spreads > 0)
+
+
+def test_couplings_the_shots_do_not_see_get_infinite_errors():
+    truth = PauliGibbs(("Z", "X"), jnp.array([0.4, 0.0]))
+    shots = truth.sample(jax.random.key(2), ["Z"], 20_000)
+    start = truth.with_theta(jnp.zeros(2))
+    objective = DataObjective(shots)
+    found, _ = fit(objective, start, objective.prepare(start))
+    assert jnp.isinf(found.covariance[1, 1]) and found.theta[1] == 0
+    assert abs(found.theta[0] - 0.4) < 4.5 * jnp.sqrt(found.covariance[0, 0]) < 0.1
+    with pytest.raises(DataError, match="no setting measures X0"):
+        DataObjective(shots, "moments").prepare(start)
+
+
+def test_bad_input():
+    shots = ShotData(["ZZ"], [[0, 1]])
+    with pytest.raises(ConfigError, match="learning method"):
+        DataObjective(shots, "bayes")
+    with pytest.raises(DataError, match="different numbers of sites"):
+        DataObjective(shots).prepare(PauliGibbs(("ZZZ",)))
+    many = PauliGibbs(["".join(p) for p in itertools.islice(itertools.product("XYZ", repeat=12), 64)])
+    with pytest.raises(SpaceError, match="does not fit into memory"):
+        DataObjective(ShotData(["Z" * 12], [[0] * 12])).prepare(many)
+    with pytest.raises(ConfigError, match="temperature"):
+        ThermalObjective(PauliSum({"ZZ": 1.0}), beta=-1.0)
+    with pytest.raises(ConfigError, match="Hermitian"):
+        ThermalObjective(PauliSum({"ZZ": 1.0j}))
+    with pytest.raises(SpaceError, match="another space"):
+        ThermalObjective(PauliSum({"ZZ": 1.0})).prepare(PauliGibbs(("ZZZ",)))
+    with pytest.raises(DataError, match="finite"):
+        MarginalObjective([0.1, np.nan])
+    with pytest.raises(DataError, match="one marginal"):
+        MarginalObjective([0.1]).prepare(PauliGibbs(("X", "Z")))
