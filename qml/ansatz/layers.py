@@ -37,9 +37,9 @@ def log_sum_exp(coefficients: Any, log_values: Inexact[Array, "batch terms"], co
     r"""$\log\sum_k c_k e^{f_k}$ along the last axis, with signs or phases.
 
     Args:
-        coefficients: NumPy array `[terms]`, real or complex.
+        coefficients: `[terms]`, real or complex.
         log_values: $f$.
-        complex_out: a real result needs a positive sum.
+        complex_out: if False, the coefficients are positive and the result is as real as $f$.
 
     Returns:
         `[batch]`; $-\infty$ where the sum is zero.
@@ -49,7 +49,9 @@ def log_sum_exp(coefficients: Any, log_values: Inexact[Array, "batch terms"], co
     values = jnp.exp(log_values - shift)
     if complex_out:
         values = values.astype(jnp.result_type(values.dtype, jnp.complex64))
-    total = jnp.sum(jnp.asarray(coefficients, values.dtype)[None, :] * values, axis=-1)
+    weights = jnp.asarray(coefficients)
+    weights = (weights if jnp.iscomplexobj(values) else weights.real).astype(values.dtype)
+    total = jnp.sum(weights[None, :] * values, axis=-1)
     zero = total == 0
     safe = jnp.log(jnp.where(zero, 1.0, total)) + shift[:, 0]
     return jnp.where(zero, -jnp.inf, safe)

@@ -45,7 +45,11 @@ def forces(ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, chun
 
     Source: Becca and Sorella, Quantum Monte Carlo Approaches (2017), eq. 5.66.
     """
-    local = jnp.asarray(local)
+    return _forces(ansatz, params, samples, jnp.asarray(local), chunk)
+
+
+@jax.jit(static_argnums=(0, 4))
+def _forces(ansatz: Ansatz, params: Params, samples: Samples, local: Array, chunk: int | None) -> Params:
     residual = samples.weights * (local - samples.mean(local))
 
     def piece(mask: Array, x: Array, residual: Array) -> Params:

@@ -55,6 +55,13 @@ def local_values(
             expected=f"[samples, {ansatz.n_sites}]",
             try_=f"x.reshape(-1, {ansatz.n_sites})",
         )
+    return _local_values(ansatz, params, operator, x, log_psi, chunk)
+
+
+@jax.jit(static_argnums=(0, 5))
+def _local_values(
+    ansatz: Ansatz, params: Params, operator: Any, x: Array, log_psi: Array | None, chunk: int | None
+) -> Array:
     if log_psi is None:
         log_psi = map_chunks(lambda rows: ansatz.log_psi(params, rows), x, chunk=chunk)
 

@@ -33,7 +33,11 @@ def jacobian(
     Raises:
         ShapeError: `chunk` is not a positive int.
     """
+    return _jacobian(ansatz, params, samples, chunk)
 
+
+@jax.jit(static_argnums=(0, 3))
+def _jacobian(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> Array:
     def parts(p: Params, row: Array) -> tuple[Array, ...]:
         value = ansatz.log_psi(p, row[None])[0]
         return (value.real, value.imag) if ansatz.is_complex else (value,)
@@ -112,7 +116,11 @@ def qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params, 
     Raises:
         ShapeError: `chunk` is not a positive int.
     """
+    return _qgt_apply(ansatz, params, samples, vector, chunk)
 
+
+@jax.jit(static_argnums=(0, 4))
+def _qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params, chunk: int | None) -> Params:
     def push(x: Array) -> Array:
         return jax.jvp(lambda p: ansatz.log_psi(p, x), (params,), (vector,))[1]
 

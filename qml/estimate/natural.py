@@ -106,8 +106,8 @@ class SR(eqx.Module):
         rows, right = rows.astype(real_dtype()), right.astype(real_dtype())
         over_samples = self.method == "minsr" or (self.method == "auto" and rows.shape[0] < rows.shape[1])
         if over_samples:
-            return rows.T @ self._invert(rows @ rows.T, right)
-        return self._invert(rows.T @ rows, rows.T @ right)
+            return self._invert(_lower_gram(rows), right) @ rows
+        return self._invert(_lower_gram(rows.T), right @ rows)
 
     def direction(
         self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, real_time: bool = False
@@ -136,31 +136,44 @@ class SR(eqx.Module):
                 expected="a complex log psi",
                 try_="RBM(hilbert, dtype=complex, rngs=nnx.Rngs(0))",
             )
-        rows = jacobian(ansatz, params, samples, chunk=self.chunk).astype(real_dtype())
         local = jnp.asarray(local)
-        right = residual(ansatz, samples, -1j * local if real_time else local).astype(real_dtype())
-        x = self.solve(rows, right)
-        moved = rows @ x
-        return Direction(realify(params)[1](x), jnp.sum(moved**2), jnp.sum(moved * right))
+        return _direction(self, ansatz, params, samples, -1j * local if real_time else local)
 
     def _invert(self, matrix: Array, right: Array) -> Array:
         if self.cutoff is None:
             return _solve_shifted(matrix, right, jnp.asarray(self.shift, matrix.dtype))
-        values, vectors = jnp.linalg.eigh(matrix)
+        values, vectors = jnp.linalg.eigh(matrix, UPLO="L", symmetrize_input=False)
         relative = values / values[-1]
         safe = jnp.where(relative > 0, relative, 1.0)
         inverse = jnp.where(relative > 0, 1.0 / (safe * (1.0 + (self.cutoff / safe) ** 6)), 0.0)
         return vectors @ (jnp.where(values[-1] > 0, inverse / values[-1], 0.0) * (vectors.T @ right))
 
 
+@jax.jit(static_argnums=1)
+def _direction(rule: SR, ansatz: Ansatz, params: Params, samples: Samples, local: Array) -> Direction:
+    rows = jacobian(ansatz, params, samples, chunk=rule.chunk).astype(real_dtype())
+    right = residual(ansatz, samples, local).astype(real_dtype())
+    x = rule.solve(rows, right)
+    moved = rows @ x
+    return Direction(realify(params)[1](x), jnp.sum(moved**2), jnp.sum(moved * right))
+
+
+def _lower_gram(rows: Array) -> Array:
+    """Lower triangle of `rows @ rows.T`, without most of the upper one."""
+    half = rows.shape[0] // 2
+    top, bottom = rows[:half], rows[half:]
+    corner = jnp.zeros((half, rows.shape[0] - half), rows.dtype)
+    return jnp.block([[top @ top.T, corner], [bottom @ top.T, bottom @ bottom.T]])
+
+
 def _solve_shifted(matrix: Array, right: Array, shift: Array) -> Array:
-    """Cholesky solve of a positive matrix; where rounding made it indefinite, the same by eigenvalues cut at zero."""
+    """Cholesky solve of a positive matrix given by its lower triangle; by eigenvalues cut at zero where that fails."""
     shifted = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
     factor = jnp.linalg.cholesky(shifted, symmetrize_input=False)
     x = jax.scipy.linalg.cho_solve((factor, True), right)
 
     def by_eigenvalues() -> Array:
-        values, vectors = jnp.linalg.eigh(matrix)
+        values, vectors = jnp.linalg.eigh(matrix, UPLO="L", symmetrize_input=False)
         return vectors @ ((vectors.T @ right) / (jnp.maximum(values, 0) + shift))
 
     return jax.lax.cond(jnp.all(jnp.isfinite(x)) | ~jnp.all(jnp.isfinite(matrix)), lambda: x, by_eigenvalues)

@@ -119,7 +119,11 @@ def statistics(values: Any, weights: Any = None) -> Stats:
 
     Source: Geyer, Statist. Sci. 7, 473 (1992), section 3.3; Vehtari et al., Bayesian Anal. 16, 667 (2021).
     """
-    values = jnp.asarray(values)
+    return _statistics(jnp.asarray(values), weights)
+
+
+@jax.jit
+def _statistics(values: Array, weights: Any) -> Stats:
     length, chains = values.shape[:2]
     count, trailing = length * chains, (None,) * (values.ndim - 2)
     w = jnp.full((length, chains), 1.0 / count) if weights is None else jnp.asarray(weights)

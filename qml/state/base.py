@@ -33,10 +33,7 @@ class AbstractState(eqx.Module):
 
     def log_psi(self, x: Any) -> Inexact[Array, "..."]:
         r"""$\log\psi(x)$ of configurations `x[..., sites]`."""
-        x = jnp.asarray(x)
-        rows = x.reshape(-1, x.shape[-1])
-        values = map_chunks(lambda r: self.ansatz.log_psi(self.params, r), rows, chunk=self.chunk)
-        return values.reshape(x.shape[:-1])
+        return _log_psi(self, jnp.asarray(x))
 
     def local_values(self, operator: Any, samples: Samples) -> Inexact[Array, " samples"]:
         """Local values of an operator at samples of this state, see `estimate.local_values`."""
@@ -76,9 +73,7 @@ class AbstractState(eqx.Module):
             SpaceError: the space has more than 4194304 states.
         """
         check_size(self.hilbert, _LIMIT)
-        log_psi = self.log_psi(self.hilbert.all_states())
-        psi = jnp.exp(log_psi - jnp.max(log_psi.real))
-        return psi / jnp.linalg.norm(psi)
+        return _amplitudes(self)
 
 
 def is_operator(thing: Any) -> bool:
@@ -115,6 +110,20 @@ def check_size(hilbert: Any, limit: int) -> None:
             expected=f"at most {limit}",
             try_="qml.MCState(model, hilbert, ...), which samples",
         )
+
+
+@jax.jit
+def _log_psi(state: AbstractState, x: Array) -> Array:
+    rows = x.reshape(-1, x.shape[-1])
+    values = map_chunks(lambda r: state.ansatz.log_psi(state.params, r), rows, chunk=state.chunk)
+    return values.reshape(x.shape[:-1])
+
+
+@jax.jit
+def _amplitudes(state: AbstractState) -> Array:
+    log_psi = state.log_psi(state.hilbert.all_states())
+    psi = jnp.exp(log_psi - jnp.max(log_psi.real))
+    return psi / jnp.linalg.norm(psi)
 
 
 @jax.jit

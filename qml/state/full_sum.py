@@ -53,10 +53,14 @@ class FullSumState(AbstractState):
 
     def sample(self) -> tuple["FullSumState", Samples]:
         """All configurations with weight $|\\psi|^2$; those of weight zero are replaced by the most likely one."""
-        x = self.hilbert.all_states()
-        log_psi = self.log_psi(x)
-        weights = jax.nn.softmax(2 * log_psi.real)
-        # local values and derivatives do not exist on a zero of psi, and count nothing there
-        best = jnp.argmax(weights)
-        row = jnp.where(weights > 0, jnp.arange(x.shape[0]), best)
-        return self, Samples(x[row], weights, log_psi[row], None)
+        return self, _all(self)
+
+
+@jax.jit
+def _all(state: FullSumState) -> Samples:
+    x = state.hilbert.all_states()
+    log_psi = state.log_psi(x)
+    weights = jax.nn.softmax(2 * log_psi.real)
+    # local values and derivatives do not exist on a zero of psi, and count nothing there
+    row = jnp.where(weights > 0, jnp.arange(x.shape[0]), jnp.argmax(weights))
+    return Samples(x[row], weights, log_psi[row], None)

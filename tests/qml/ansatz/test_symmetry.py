@@ -1,0 +1,103 @@
+"""Symmetric networks: they lie in their sector, whatever the group and the irrep."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import symmetries
+from qml._core.errors import ShapeError, SymmetryError
+from qml.ansatz import GCNN, MLP, Symmetrised, to_ansatz
+from qml.ansatz.gcnn import group_convolution
+from qml.hilbert import Spin
+from qml.lattice import Chain, Square
+
+CHAIN = symmetries.space_group(Chain(6))
+SQUARE = symmetries.space_group(Square(2, 3))
+SECTORS = {f"{len(s.momentum)}d {s.label}": s for group in (CHAIN, SQUARE) for s in symmetries.sectors(group)}
+SECTORS = {label: s for label, s in SECTORS.items() if s.sector_dimension() > 0}
+
+
+def amplitudes(model):
+    space = Spin(6)
+    ansatz, params = to_ansatz(model, space)
+    log_psi = ansatz.log_psi(params, space.all_states())
+    return np.exp(np.asarray(log_psi)), ansatz
+
+
+@pytest.mark.parametrize("label", SECTORS)
+@pytest.mark.parametrize("kind", ["gcnn", "projected"])
+def test_in_its_sector(label, kind):
+    """The projector of the sector, computed by permuting tensor axes, leaves the state alone."""
+    sector = SECTORS[label]
+    if kind == "gcnn":
+        model = GCNN(sector, layers=3, features=2, rngs=nnx.Rngs(1))
+    else:
+        model = Symmetrised(MLP(6, layers=1, features=5, rngs=nnx.Rngs(1)), sector)
+    psi, _ = amplitudes(model)
+    projected = sector.project(psi)
+    assert np.linalg.norm(psi) > 1e-3
+    np.testing.assert_allclose(projected, psi, atol=1e-12 * np.abs(psi).max())
+
+
+def test_one_dimensional_irrep_by_definition():
+    """psi(g^-1 x) = chi(g) psi(x) with (g x)[g(s)] = x[s], element by element."""
+    sector = symmetries.Sector(CHAIN, momentum=(1,))
+    model = GCNN(sector, layers=2, features=2, rngs=nnx.Rngs(0))
+    x = Spin(6).all_states().astype(float)
+    psi = np.exp(model(x))
+    for g in range(sector.group.order):
+        moved = np.zeros_like(x)
+        moved[:, sector.permutations[g]] = np.asarray(x)  # g x
+        np.testing.assert_allclose(sector.characters[g] * np.exp(model(jnp.asarray(moved))), psi, atol=1e-12)
+
+
+def test_value_of_a_projection():
+    """The sum over the group, written as a loop."""
+    sector = symmetries.Sector(CHAIN, momentum=(3,))
+    inner = MLP(6, layers=1, features=5, rngs=nnx.Rngs(1))
+    psi, ansatz = amplitudes(Symmetrised(inner, sector))
+    x = Spin(6).all_states().astype(float)
+    total = sum(
+        np.conj(c) * np.exp(inner(x[:, p])) for c, p in zip(sector.characters, sector.permutations, strict=True)
+    )
+    np.testing.assert_allclose(psi, total, atol=1e-12)
+    assert hash(ansatz) == hash(amplitudes(Symmetrised(inner, sector))[1])
+
+
+def test_positive_state_of_the_trivial_irrep_is_real():
+    trivial = symmetries.Sector(CHAIN, momentum=(0,))
+    model = GCNN(trivial, layers=2, features=2, phase=False, rngs=nnx.Rngs(0))
+    assert to_ansatz(model, Spin(6))[0].dtype == np.float64
+    turning = symmetries.Sector(CHAIN, momentum=(3,))
+    psi, ansatz = amplitudes(GCNN(turning, layers=2, features=2, phase=False, rngs=nnx.Rngs(0)))
+    assert ansatz.is_complex and np.any(psi.real < 0) and np.any(psi.real > 0)
+
+
+def test_group_convolution_and_its_derivatives():
+    """The spread kernel and the gathered features are one bilinear map; both derivatives against finite differences."""
+    table = np.asarray(CHAIN.group.product_table)
+    relative = jnp.asarray(table[np.asarray(CHAIN.group.inverse)])
+    table = jnp.asarray(table)
+    keys = jax.random.split(jax.random.key(0), 4)
+    v, y = jax.random.normal(keys[0], (2, 3, 12)), jax.random.normal(keys[1], (5, 3, 12))
+    out = group_convolution(v, y, relative, table)
+    np.testing.assert_allclose(out, np.einsum("ock,bcgk->bog", v, np.asarray(y)[:, :, table]), atol=1e-12)
+    dv, dy = jax.random.normal(keys[2], v.shape), jax.random.normal(keys[3], y.shape)
+    push = jax.jvp(lambda v, y: group_convolution(v, y, relative, table), (v, y), (dv, dy))[1]
+    h = 1e-3  # bilinear: the central difference is exact
+    there, back = (group_convolution(v + s * dv, y + s * dy, relative, table) for s in (h, -h))
+    np.testing.assert_allclose(push, (there - back) / (2 * h), atol=1e-9)
+    pull = jax.vjp(lambda v, y: group_convolution(v, y, relative, table), v, y)[1](out)
+    np.testing.assert_allclose(jnp.vdot(out, push), jnp.vdot(pull[0], dv) + jnp.vdot(pull[1], dy), rtol=1e-12)
+
+
+def test_bad_input():
+    with pytest.raises(SymmetryError, match="not a symmetry sector"):
+        GCNN(CHAIN, rngs=nnx.Rngs(0))
+    with pytest.raises(SymmetryError, match="not a symmetry sector"):
+        Symmetrised(MLP(6, rngs=nnx.Rngs(0)), "A1")
+    for bad in ({"layers": 0}, {"features": 0}, {"dtype": complex}):
+        with pytest.raises(ShapeError, match="real parameters"):
+            GCNN(symmetries.Sector(CHAIN), rngs=nnx.Rngs(0), **bad)
