@@ -111,6 +111,7 @@ class Expectation:
 
     def _value(self, theta: Array, coefficients: Array, arrays: dict) -> tuple[Array, Array, Array]:
         """The value, not a number where a loop does not end; the largest spectral radius; the final probability."""
+        arrays = jax.lax.optimization_barrier(arrays)  # else the compiler multiplies them out as constants
         x, radius, mass = self.exact.end(theta, arrays)
         numbers = jnp.stack([self.exact.outputs(x, theta, jnp, s)[0] for s in self.strings])
         ends = (radius <= RADIUS) & (jnp.abs(mass - 1.0) < LOST)

@@ -1,11 +1,13 @@
 """Exact semantics: classical configurations times density matrices, loops solved as linear systems."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 import networkx
 import numpy as np
+import threadpoolctl
 
 from diffquantum.errors import UnsupportedError
 from diffquantum.ir import Expression, Program, While, variables, walk
@@ -70,7 +72,7 @@ class Exact:
         for trial in range(200):
             theta = rng.uniform(0.2, 0.95, len(self.program.parameters)) * (1 if trial % 2 == 0 else 1.9)
             bases.grown = False
-            with np.errstate(all="ignore"):
+            with _quietly():
                 end = Run(np, theta, bases).apply(self.ops, self.start(np))
             quiet = 0 if bases.grown or not np.all(np.isfinite(end)) else quiet + 1
             if quiet == 2:
@@ -96,7 +98,9 @@ class Exact:
 
     def end(self, theta: Any, arrays: dict) -> tuple[Any, Any, Any]:
         """Final components `[configurations, moments, 4, ..., 4]`, largest radius, and total probability (JAX)."""
-        solver = TraceSolver({t: Space(arrays.get(i), s.blocks) for i, (t, s) in enumerate(self.spaces.items())})
+        solver = TraceSolver(
+            {t: Space(arrays.get(i), s.blocks, s.moments) for i, (t, s) in enumerate(self.spaces.items())}
+        )
         x = Run(jnp, theta, solver).apply(self.ops, self.start(jnp))[0]
         radius = jnp.max(jnp.stack(solver.radius)) if solver.radius else jnp.zeros(())
         return x, radius, jnp.sum(x[(slice(None), 0) + (0,) * self.program.qubits])
@@ -124,7 +128,7 @@ class Exact:
     def host(self, theta: Any) -> tuple[np.ndarray, HostSolver]:
         """Final components and the solver with its reports, in NumPy."""
         solver = HostSolver(self.spaces)
-        with np.errstate(all="ignore"):
+        with _quietly():
             x = Run(np, np.asarray(theta, float), solver).apply(self.ops, self.start(np))[0]
         if not np.all(np.isfinite(x)):
             raise never_ends(max(solver.radius.values(), default=np.nan))
@@ -133,7 +137,7 @@ class Exact:
     def termination(self, theta: Any) -> Termination:
         """Spectral radius and mean number of turns of the loops at concrete parameters."""
         solver, count = HostSolver(self.spaces), {}
-        with np.errstate(all="ignore"):
+        with _quietly():
             Run(np, np.asarray(theta, float), solver, count).apply(self.ops, self.start(np))
         loops = [s for s in walk(self.program.body) if isinstance(s, While)]
         radius, sizes = {}, {}
@@ -144,6 +148,13 @@ class Exact:
         turns = [count[i][0] - (count[i][1] if loops[i].body else 0.0) for i in order]
         mean = tuple(float(t) if radius[i] < RADIUS else np.inf for i, t in zip(order, turns))
         return Termination(max(radius.values(), default=0.0), mean, tuple(sizes[i] for i in order))
+
+
+@contextlib.contextmanager
+def _quietly():
+    """One thread for small matrices (more stall on a busy machine), and no warnings where a number is not finite."""
+    with np.errstate(all="ignore"), threadpoolctl.threadpool_limits(1, "blas"):
+        yield
 
 
 def _weights(payload: Payload, final: list[Configuration]) -> list[dict[tuple[int, int], Expression]]:

@@ -40,7 +40,7 @@ class Bases:
         """Enlarge the basis so that it holds `b` and is closed at these parameters; then solve."""
         shape = self.shapes[stage] = b.shape[1:]
         if self.basis.setdefault(stage, np.zeros((0, int(np.prod(shape))))) is None:
-            return _iterate(run, stage, b)
+            return _iterate(run, stage, b, 1e-2)
         self.add(stage, b.reshape(len(b), -1), shape)
         pending, images = self.basis[stage], []
         while pending is not None and len(pending):
@@ -48,7 +48,7 @@ class Bases:
             pending = self.add(stage, images[-1], shape)
         basis = self.basis[stage]
         if basis is None or not images:
-            return b if not images else _iterate(run, stage, b)
+            return b if not images else _iterate(run, stage, b, 1e-2)  # any vector of the reached space will do
         matrix = np.eye(len(basis)) - basis @ np.concatenate(images).T
         factors, condition = scipy.linalg.lu_factor(matrix, check_finite=False), np.linalg.norm(matrix, 1)
         if scipy.linalg.lapack.dgecon(factors[0], condition)[0] < 1e-14:
@@ -93,7 +93,7 @@ def _directions(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return new / np.linalg.norm(new, axis=1, keepdims=True)
 
 
-def _iterate(run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
+def _iterate(run: Run, stage: Stage, b: np.ndarray, tolerance: float = 1e-12) -> np.ndarray:
     """GMRES in NumPy, one right side after the other."""
     size = b[0].size
 
@@ -102,7 +102,7 @@ def _iterate(run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
         return (state - stage.turn(run, state)).ravel()
 
     system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
-    out = [scipy.sparse.linalg.gmres(system, x.ravel(), rtol=1e-11, atol=0.0, restart=60, maxiter=50)[0] for x in b]
+    out = [scipy.sparse.linalg.gmres(system, x.ravel(), rtol=tolerance, atol=0.0, restart=60, maxiter=50)[0] for x in b]
     return np.array(out).reshape(b.shape)
 
 
@@ -113,10 +113,12 @@ class Space:
     Args:
         basis: orthonormal rows `[reached, components]`, each in one moment; `None` where it is too large to store.
         blocks: rows whose moments depend on each other and on earlier blocks only.
+        moments: the moments of each block.
     """
 
     basis: Any
     blocks: tuple[slice, ...]
+    moments: tuple[tuple[int, ...], ...]
 
 
 def spaces(bases: Bases, order: list[list[int]]) -> dict[Stage, Space]:
@@ -134,7 +136,7 @@ def spaces(bases: Bases, order: list[list[int]]) -> dict[Stage, Space]:
                     blocks.append(slice(start, start + len(chosen)))
                     start += len(chosen)
             basis = basis[rows]
-        out[stage] = Space(basis, tuple(blocks))
+        out[stage] = Space(basis, tuple(blocks), tuple(map(tuple, order)))
     return out
 
 
@@ -189,7 +191,7 @@ class HostSolver:
     def solve(self, run: Run, stage: Stage, b: np.ndarray) -> np.ndarray:
         basis, run = self.spaces[stage].basis, dataclasses.replace(run, count=None)
         if basis is None:
-            self.radius[stage] = self.power(run, stage, b)
+            self.radius[stage] = max(_largest(run, stage, b, moments) for moments in self.spaces[stage].moments)
             x = _iterate(run, stage, b) if self.radius[stage] < RADIUS else np.full(b.shape, np.nan)
         else:
             dense = _Dense(reduced(run, stage, basis, b.shape[1:]), self.spaces[stage].blocks, scipy.linalg, np)
@@ -204,17 +206,39 @@ class HostSolver:
         basis = self.spaces[stage].basis
         return 0 if basis is None else len(basis)
 
-    def power(self, run: Run, stage: Stage, b: np.ndarray) -> float:
-        """Largest eigenvalue by Arnoldi iteration, started from what enters the cycle."""
-        size = b[0].size
 
-        def matvec(v: np.ndarray) -> np.ndarray:
-            return stage.turn(run, v.reshape(1, *b.shape[1:])).ravel()
+def _largest(run: Run, stage: Stage, b: np.ndarray, moments: tuple[int, ...]) -> float:
+    """Largest absolute eigenvalue of one turn on some moments, by Arnoldi iteration."""
+    shape = (1, *b.shape[1:])
+    keep = np.zeros((1, 1, shape[2]) + (1,) * (len(shape) - 3))
+    keep[:, :, list(moments)] = 1.0
 
-        system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
-        start = b[0].ravel() + 1e-3 * matvec(b[0].ravel())
-        values = scipy.sparse.linalg.eigs(system, k=1, v0=start, tol=1e-9, return_eigenvectors=False)
-        return float(np.abs(values[0]))
+    def matvec(v: np.ndarray) -> np.ndarray:
+        return (stage.turn(run, v.reshape(shape) * keep) * keep).ravel()
+
+    size = int(np.prod(shape))
+    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
+    start = b[:1].sum(axis=2, keepdims=True) * keep  # what enters the cycle, in these moments
+    vector = matvec(np.broadcast_to(start, shape).ravel()) + np.broadcast_to(start, shape).ravel()
+    try:
+        values = scipy.sparse.linalg.eigs(
+            system, 1, v0=vector, ncv=30, maxiter=20, tol=1e-10, return_eigenvectors=False
+        )
+    except scipy.sparse.linalg.ArpackNoConvergence:
+        return _growth(matvec, vector)
+    return float(np.abs(values[0]))
+
+
+def _growth(matvec: Any, vector: np.ndarray, turns: int = 1000) -> float:
+    """Growth of a vector in one turn, on average over the second half of many turns."""
+    log, half = 0.0, turns // 2
+    for i in range(turns):
+        vector = matvec(vector)
+        norm = np.linalg.norm(vector)
+        if norm == 0.0:
+            return 0.0
+        vector, log = vector / norm, log + (np.log(norm) if i >= half else 0.0)
+    return float(np.exp(log / (turns - half)))
 
 
 class TraceSolver:
