@@ -1,0 +1,218 @@
+"""States: sampled against full sum by z-score, purity, spaces that do not fit, one compiled step."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import export
+
+import qml
+from qml import FullSumState, MCState
+from qml._core.errors import GradketError, ShapeError, SpaceError
+from qml._core.tree import realify
+from qml.estimate import SR, forces, jacobian, qgt, residual
+from qml.hilbert import Spin
+from qml.lattice import Chain
+from qml.operator import Heisenberg, Ising, total
+from qml.sampler import ExactSampler, Exchange, Metropolis
+from tests.helpers.zscore import assert_z
+from tests.qml.ansatz.models import NAMES, model
+
+SPACE, FIXED = Spin(6), Spin(6, magnetisation=0)
+ISING = Ising(SPACE, Chain(6), j=-1.0, h=0.7)
+HEISENBERG = Heisenberg(FIXED, Chain(6))
+CASES = [(name, ISING) for name in NAMES] + [("mixed", HEISENBERG), ("gcnn", HEISENBERG)]
+
+
+@pytest.mark.parametrize(
+    ("name", "operator"), CASES, ids=lambda v: v if isinstance(v, str) else v.hilbert.is_constrained
+)
+def test_sampled_against_full_sum(name, operator):
+    """Energy, variance, every force and every entry of the metric."""
+    exact = FullSumState(model(name, 6), operator.hilbert)
+    state = MCState(model(name, 6), operator.hilbert, samples=8000, chains=200, key=jax.random.key(1))
+    stats, truth = state.expect(operator), exact.expect(operator)
+    assert_z(stats, truth.mean)
+    assert float(stats.r_hat) < 1.1
+    state, samples = state.sample()
+    assert bool(jnp.all(state.hilbert.contains(samples.x)))
+    np.testing.assert_allclose(samples.log_psi, state.log_psi(samples.x), atol=1e-12)
+    local, count = state.local_values(operator, samples), state.n_samples
+    assert_z(samples.statistics(jnp.abs(local - truth.mean) ** 2), truth.variance)
+
+    rows = jacobian(state.ansatz, state.params, samples).reshape(-1, count, realify(state.params)[0].size)
+    right = residual(state.ansatz, samples, local).reshape(-1, count)
+    every = exact.sample()[1]
+    force = forces(exact.ansatz, exact.params, every, exact.local_values(operator, every))
+    assert_z(samples.statistics(count * jnp.sum(rows * right[:, :, None], axis=0)), realify(force)[0])
+    some = slice(0, 12)
+    metric = qgt(exact.ansatz, exact.params, every)[some, some]
+    terms = count * jnp.einsum("psk,psl->skl", rows[..., some], rows[..., some])
+    assert_z(samples.statistics(terms), metric)
+
+
+def test_records_are_pure():
+    """The same state gives the same samples; the next state gives others; parameters change nothing else."""
+    state = MCState(model("rbm", 6), SPACE, samples=100, key=jax.random.key(0))
+    after, samples = state.sample()
+    again, same = state.sample()
+    np.testing.assert_array_equal(samples.x, same.x)
+    np.testing.assert_array_equal(after.sampler_state.x, again.sampler_state.x)
+    assert np.any(np.asarray(after.sample()[1].x) != np.asarray(samples.x))
+    assert state.expect(ISING).mean == samples.statistics(state.local_values(ISING, samples), hermitian=True).mean
+    zero = state.with_params(jax.tree.map(jnp.zeros_like, state.params))
+    np.testing.assert_allclose(zero.log_psi(SPACE.all_states()), 0)
+    assert np.any(np.asarray(state.log_psi(SPACE.all_states())) != 0)
+    other = MCState(model("rbm", 6), SPACE, samples=100, key=jax.random.key(1))
+    assert np.any(np.asarray(other.sample()[1].x) != np.asarray(samples.x))
+
+
+def test_sizes():
+    """Samples are rounded up to whole chains, and the sampler decides on its chains."""
+    state = MCState(model("rbm", 6), SPACE, samples=100, chains=32, key=jax.random.key(0))
+    assert (state.length, state.chains, state.n_samples) == (4, 32, 128)
+    assert state.sample()[1].x.shape == (128, 6) and abs(float(state.sample()[1].weights.sum()) - 1) < 1e-14
+    sampler = ExactSampler(SPACE, chains=10)
+    assert MCState(model("rbm", 6), SPACE, samples=100, sampler=sampler, key=jax.random.key(0)).chains == 10
+
+
+def test_chunk_changes_nothing():
+    for name in ("mixed", "gcnn"):
+        states = [MCState(model(name, 6), SPACE, samples=200, key=jax.random.key(0), chunk=c) for c in (None, 7)]
+        a, b = (s.expect({"h": ISING, "x": total(SPACE, "X")}) for s in states)
+        for field in ("mean", "error", "variance"):
+            for key in ("h", "x"):
+                np.testing.assert_allclose(getattr(a[key], field), getattr(b[key], field), rtol=1e-10)
+        full = [FullSumState(model(name, 6), SPACE, chunk=c).expect(ISING).mean for c in (None, 9)]
+        np.testing.assert_allclose(full[0], full[1], rtol=1e-12)
+
+
+def test_expect_of_many():
+    """A tree of operators gives the tree of the same numbers; a Hermitian operator has a real mean."""
+    state = FullSumState(model("mixed", 6), SPACE)
+    many = state.expect({"x": total(SPACE, "X"), "list": [ISING, total(SPACE, "Y")]})
+    psi = np.asarray(state.to_array())
+    for stats, operator in (
+        (many["x"], total(SPACE, "X")),
+        (many["list"][0], ISING),
+        (many["list"][1], total(SPACE, "Y")),
+    ):
+        exact = np.vdot(psi, np.asarray(operator.to_dense()) @ psi)
+        assert not jnp.iscomplexobj(stats.mean) and abs(stats.mean - exact) < 1e-12
+        assert str(stats) == str(state.expect(operator))
+
+
+def test_to_array():
+    state = FullSumState(model("complex rbm", 6), FIXED)
+    psi = state.to_array()
+    assert psi.shape == (FIXED.size,) and abs(float(jnp.linalg.norm(psi)) - 1) < 1e-14
+    ratio = np.asarray(psi) / np.exp(np.asarray(state.log_psi(FIXED.all_states())))
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
+    assert state.log_psi(FIXED.all_states()[3]).shape == ()
+
+
+def test_zeros_of_the_wave_function():
+    """Configurations of amplitude zero count nothing, and give no NaN."""
+
+    def log_psi(p, x):
+        return jnp.where(x[:, 0] * x[:, 1] > 0, x @ p, -jnp.inf)
+
+    state = FullSumState((jnp.arange(6.0) / 10, log_psi), SPACE)
+    psi, matrix = np.asarray(state.to_array()), np.asarray(ISING.to_dense())
+    assert np.sum(psi == 0) == 32
+    np.testing.assert_allclose(state.expect(ISING).mean, psi @ matrix @ psi, rtol=1e-12)
+    samples = state.sample()[1]
+    force = forces(state.ansatz, state.params, samples, state.local_values(ISING, samples))
+    exact = jax.grad(lambda p: jnp.vdot(v := vector(p), matrix @ v) / jnp.vdot(v, v))
+
+    def vector(p):
+        x = SPACE.all_states().astype(float)
+        return jnp.where(x[:, 0] * x[:, 1] > 0, jnp.exp(x @ p), 0.0)
+
+    np.testing.assert_allclose(2 * force, exact(state.params), atol=1e-10)
+
+
+def make_step(optimizer, rule):
+    def step(state, optimizer_state):
+        state, samples = state.sample()
+        local = state.local_values(ISING, samples)
+        energy = samples.statistics(local, hermitian=True)
+        update = rule.direction(state.ansatz, state.params, samples, local).update
+        updates, optimizer_state = optimizer.update(update, optimizer_state, state.params)
+        return state.with_params(optax.apply_updates(state.params, updates)), optimizer_state, energy
+
+    return jax.jit(step)
+
+
+@pytest.mark.parametrize("name", ["rbm", "mixed"])
+def test_one_compiled_step_finds_the_ground_state(name):
+    """Sample, local energies, SR and update in one program, compiled once; exported without host callbacks."""
+    optimizer = optax.sgd(0.05)
+    state = MCState(model(name, 6), SPACE, samples=512, chains=64, key=jax.random.key(0))
+    step, memory = make_step(optimizer, SR(shift=1e-2)), optimizer.init(state.params)
+    for _ in range(150):
+        state, memory, energy = step(state, memory)
+    assert step._cache_size() == 1
+    ground = np.linalg.eigvalsh(np.asarray(ISING.to_dense()))[0]
+    final = FullSumState((state.ansatz, state.params), SPACE).expect(ISING).mean
+    assert 0 <= float(final - ground) < 5e-3 * abs(ground)
+    assert abs(float(energy.mean) - ground) < 0.1
+
+    def raw(params, x, log_psi, key_data):
+        chains = eqx.tree_at(
+            lambda s: (s.x, s.log_psi, s.key), state.sampler_state, (x, log_psi, jax.random.wrap_key_data(key_data))
+        )
+        return step(eqx.tree_at(lambda s: (s.params, s.sampler_state), state, (params, chains)), memory)[0].params
+
+    chains = state.sampler_state
+    program = export.export(jax.jit(raw))(state.params, chains.x, chains.log_psi, jax.random.key_data(chains.key))
+    assert "callback" not in str(program.mlir_module())
+
+
+def test_states_are_trees():
+    """vmap over parameters of a full-sum state."""
+    state = FullSumState(model("jastrow", 6), SPACE)
+    stack = jax.tree.map(lambda p: jnp.stack([p, -p]), state.params)
+    energies = jax.vmap(lambda p: state.with_params(p).expect(ISING).mean)(stack)
+    minus = state.with_params(jax.tree.map(lambda p: -p, state.params))
+    np.testing.assert_allclose(energies, [state.expect(ISING).mean, minus.expect(ISING).mean], rtol=1e-12)
+
+
+def test_what_does_not_fit_is_refused():
+    state = MCState(model("rbm", 6), FIXED, samples=16, key=jax.random.key(0))
+    with pytest.raises(SpaceError, match="number of sites"):
+        state.expect(Ising(Spin(5), Chain(5)))
+    with pytest.raises(SpaceError):
+        state.expect(total(SPACE, "X"))  # leaves the fixed magnetisation
+    with pytest.raises(SpaceError, match="not an operator"):
+        state.expect({"a": HEISENBERG, "b": 3.0})
+    with pytest.raises(GradketError, match="do not belong"):
+        state.with_params({"a": jnp.ones(3)})
+    with pytest.raises(SpaceError, match="another space"):
+        MCState(model("rbm", 6), SPACE, key=jax.random.key(0), sampler=Metropolis(Exchange(), FIXED))
+    with pytest.raises(ShapeError, match="another number of chains"):
+        MCState(model("rbm", 6), FIXED, chains=3, key=jax.random.key(0), sampler=Metropolis(Exchange(), FIXED))
+    for bad in ({"samples": 0}, {"chains": 0}, {"burn": -1}):
+        with pytest.raises(ShapeError, match="A state has"):
+            MCState(model("rbm", 6), SPACE, key=jax.random.key(0), **bad)
+    with pytest.raises(SpaceError, match="too large"):
+        FullSumState(model("rbm", 40), Spin(40))
+    with pytest.raises(SpaceError, match="too large"):
+        MCState(model("rbm", 40), Spin(40), samples=16, key=jax.random.key(0)).to_array()
+
+
+def test_the_contract_of_job_one():
+    """The sentence of the documentation, at a small size."""
+    from flax import nnx
+
+    import symmetries
+
+    lattice = qml.lattice.Square(2, 3)
+    hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
+    hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.5)
+    sector = symmetries.Sector(symmetries.space_group(lattice), momentum=(0, 0), irrep="A1")
+    ansatz = qml.ansatz.GCNN(sector, layers=2, features=2, rngs=nnx.Rngs(0))
+    state = qml.MCState(ansatz, hilbert, samples=64, chains=32, key=jax.random.key(1))
+    assert np.isfinite(float(state.expect(hamiltonian).mean))
