@@ -152,11 +152,11 @@ class Result:
         shown = self.final or self._last()
         plain = {n: v for n, v in shown.items() if isinstance(v, Stats) or not (isinstance(v, dict) or np.ndim(v))}
         first = sorted(plain, key=lambda name: (name != "energy", not isinstance(plain[name], Stats)))
-        lines = [f"{name:<12}{_number(plain[name])}" for name in first[:8]]
-        lines += [f"{'doubt':<12}{text}" for text in doubts(shown)]
-        lines.append(f"{'status':<12}{self.status}: {self.message}")
-        lines.append(f"{'time':<12}{self.wall_time:.1f} s, and {self.compile_time:.1f} s to compile")
-        lines.append(f"{'saved':<12}{self.out if self.out is not None else 'nowhere (out=None)'}")
+        lines = [f"{name:<14}{_number(plain[name])}" for name in first[:8]]
+        lines += [f"{'doubt':<14}{text}" for text in doubts(shown)]
+        lines.append(f"{'status':<14}{self.status}: {self.message}")
+        lines.append(f"{'time':<14}{self.wall_time:.1f} s, and {self.compile_time:.1f} s to compile")
+        lines.append(f"{'saved':<14}{self.out if self.out is not None else 'nowhere (out=None)'}")
         return "\n".join(lines)
 
     __repr__ = __str__

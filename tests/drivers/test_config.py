@@ -1,0 +1,164 @@
+"""Configurations: strict keys, nearest names, the same file starts the same run; and the command line."""
+
+import tomllib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import drivers
+import qml
+from drivers import cli, config
+from drivers.io.toml import to_toml
+from qml._core.errors import ConfigError
+
+CHAIN = {"name": "Chain", "length": 4}
+GROUND = {
+    "kind": "ground_state",
+    "lattice": CHAIN,
+    "hamiltonian": {"name": "Ising", "j": -1.0, "h": 1.5},
+    "state": {"name": "full"},
+    "observe": {"mx": "X"},
+    "run": {"steps": 3},
+}
+THERMAL = {
+    "kind": "thermal",
+    "lattice": {"name": "Chain", "length": 3},
+    "hamiltonian": {"name": "Heisenberg"},
+    "objective": {"beta": 0.5},
+    "run": {"steps": 40},
+}
+
+
+def changed(table, where, **keys):
+    return {**table, where: {**table.get(where, {}), **keys}}
+
+
+def test_a_written_configuration_starts_the_same_run(tmp_path):
+    job = config.build(GROUND)
+    first = job.run(out=tmp_path / "one")
+    again = config.load(tmp_path / "one" / "config.toml")
+    assert again.settings == job.settings
+    second = again.run(out=tmp_path / "two")
+    np.testing.assert_array_equal(first.history["energy"], second.history["energy"])
+    assert (tmp_path / "one" / "config.toml").read_text() == (tmp_path / "two" / "config.toml").read_text()
+    longer = again.run(out=tmp_path / "three", steps=4)
+    assert longer.steps == 4 and config.load(tmp_path / "three" / "config.toml").options["steps"] == 4
+
+
+def test_dynamics_with_a_sector(tmp_path):
+    table = changed(GROUND, "run", time=0.1, every=0.05)
+    table = {**table, "kind": "dynamics", "sector": {"momentum": [0]}, "integrator": {"rtol": 1e-4}}
+    table["run"].pop("steps")
+    result = config.build(table).run()
+    np.testing.assert_allclose(result.history["time"], [0, 0.05, 0.1])
+    assert jnp.issubdtype(result.state.ansatz.dtype, jnp.complexfloating)
+    np.testing.assert_allclose(result.history["energy"], result.history["energy"][0], atol=2e-2)
+
+
+def test_thermal_and_learn(tmp_path):
+    result = config.build(THERMAL).run()
+    hamiltonian = qml.operator.Heisenberg(qml.hilbert.Spin(3), qml.lattice.Chain(3))
+    exact = qml.exact.thermal_state(hamiltonian, 0.5)
+    np.testing.assert_allclose(result.state.expect(hamiltonian).mean, exact.energy, atol=1e-8)
+    import jax
+
+    shots = result.state.sample(jax.random.key(0), ["XXX", "YYY", "ZZZ", "XYZ"], 200)
+    shots.save(tmp_path / "shots.npz")
+    table = {"kind": "learn", "lattice": THERMAL["lattice"], "objective": {"file": "shots.npz", "method": "likelihood"}}
+    job = config.build({**table, "run": {"steps": 3}}, tmp_path)
+    assert job.run().steps == 3 and job.settings["objective"]["file"] == str((tmp_path / "shots.npz").resolve())
+
+
+def test_program(tmp_path):
+    text = "operation Turn(a : Double, qs : Qubit[]) : Unit { Ry(a, qs[0]); }"
+    (tmp_path / "turn.qs").write_text(text)
+    table = {
+        "kind": "program",
+        "program": {"source": "turn.qs", "qubits": 1},
+        "observable": {"Z": 1.0},
+        "optimizer": {"name": "adam", "learning_rate": 0.1},
+        "run": {"steps": 5, "theta": [0.7]},
+    }
+    result = config.build(table, tmp_path).run()
+    assert abs(result.history["energy"][0] - np.cos(0.7)) < 1e-12 and result.energy.mean < np.cos(0.7)
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ({"kind": "groundstate"}, "'ground_state'"),
+        ({}, "kind of job"),
+        ({**GROUND, "latice": {}}, "'lattice'"),
+        (changed(GROUND, "lattice", lenght=3), "'length'"),
+        (changed(GROUND, "lattice", name="Chian"), "'Chain'"),
+        (changed(GROUND, "hamiltonian", g=1.0), "key of \\[hamiltonian\\] Ising named 'g'"),
+        ({**GROUND, "lattice": {"name": "Chain"}}, "needs length"),
+        ({**GROUND, "lattice": {"length": 3}}, "needs a name"),
+        ({**GROUND, "lattice": 3}, "no table"),
+        ({**GROUND, "seed": -1}, "seed"),
+        ({**GROUND, "ansatz": {"name": "GCNN"}}, "needs sector"),
+        (changed(GROUND, "ansatz", dtype="float32x"), "'float'"),
+        (changed(GROUND, "ansatz", alpha="many"), "does not take these values"),
+        (changed(GROUND, "run", step=3), "'steps'"),
+        (changed(GROUND, "precondition", shift=1e-3, cutoff=1e-8), "not both"),
+        ({"kind": "custom"}, "made from Python"),
+    ],
+)
+def test_bad_configurations(table, message):
+    with pytest.raises((ConfigError, Exception), match=message) as caught:
+        config.build(table)
+    assert isinstance(caught.value, ConfigError) or "type" in type(caught.value).__name__.lower()
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("kind = [")
+    with pytest.raises(ConfigError, match="no TOML"):
+        config.load(tmp_path / "bad.toml")
+
+
+def test_toml_round_trip():
+    table = {
+        "a": 1, "b": -2.5e-9, "c": 'quote " and \\ and \n line', "d": [1, 2], "e": True, "f": float("inf"), "g": None,
+        "t": {"x y": 1, "u": {"v": [[1.0, 2.0], ["s"]], "w": {}}, "list": [{"k": 1}]}, "empty": {},
+    }  # fmt: skip
+    back = tomllib.loads(to_toml(table))
+    expected = {k: v for k, v in table.items() if k != "g"}
+    assert back == expected
+    with pytest.raises(ConfigError, match="cannot be written"):
+        to_toml({"a": object()})
+
+
+def test_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.toml").write_text(to_toml(GROUND))
+    assert cli.main(["run", "job.toml"]) == 0
+    assert cli.main(["run", "job.toml", "--out", "again", "--steps", "2"]) == 0
+    assert cli.main(["resume", "again", "--steps", "1"]) == 0
+    assert "finished: 3 steps done" in capsys.readouterr().out
+    one, two = (tmp_path / name / "metrics.jsonl" for name in ("runs/job-1", "again"))
+    assert one.read_bytes() == two.read_bytes()
+    assert cli.main(["plot", "again"]) == 0
+    assert (tmp_path / "again" / "plots" / "energy.png").exists()
+    assert cli.main(["info"]) == 0 and cli.main(["cite", "again"]) == 0
+    text = capsys.readouterr().out
+    assert "jaxlib" in text and "Sorella" in text
+    assert cli.main(["resume", "nowhere"]) == 2
+    assert cli.main(["run", "none.toml"]) == 2
+    assert "no run directory" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["fly"])
+
+
+def test_python_runs_are_described(tmp_path):
+    import optax
+
+    job = config.build(GROUND)
+    driver = drivers.VMC(job.driver.hamiltonian, optax.sgd(0.1))
+    driver.run(job.thing, steps=1, out=tmp_path / "run")
+    settings = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert settings["kind"] == "custom" and settings["driver"]["class"] == "VMC" and settings["run"]["steps"] == 1
+    with pytest.raises(ConfigError, match="made from Python"):
+        config.load(tmp_path / "run" / "config.toml")
