@@ -2,7 +2,7 @@
 
 from qml.operator.base import AbstractOperator
 from qml.operator.library import J1J2, XXZ, Heisenberg, Ising, local, total
-from qml.operator.local import LocalOperator, spin_matrices
+from qml.operator.matrices import LocalOperator, spin_matrices
 from qml.operator.pauli import PauliSum
 
 __all__ = [

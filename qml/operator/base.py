@@ -1,13 +1,13 @@
 """The interface of an operator, and what follows from its connected states alone."""
 
 import abc
-import functools
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 
 from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError, SpaceError
@@ -64,6 +64,8 @@ class AbstractOperator(eqx.Module):
     def apply(self, vector: Any) -> Inexact[Array, " size"]:
         """Product of the operator with a vector in basis order, without a matrix.
 
+        For many products with one operator, `linear_map()` prepares what they share once.
+
         Args:
             vector: amplitudes `[size]` of this operator's space.
 
@@ -104,8 +106,6 @@ class AbstractOperator(eqx.Module):
 
     def to_sparse(self) -> Any:
         """The matrix as `scipy.sparse.csr_array`, without stored zeros."""
-        import scipy.sparse
-
         columns, elements, diagonal = (np.asarray(a) for a in table(self))
         size, groups = elements.shape
         data = np.concatenate([diagonal[:, None], elements], axis=1)
@@ -122,7 +122,7 @@ def _apply(operator: AbstractOperator, vector: Array) -> Array:
     return operator.linear_map()(vector)
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def table(operator: AbstractOperator) -> tuple[Array, Array, Array]:
     """Every matrix element of an operator: columns and elements `[size, groups]`, diagonal `[size]`.
 

@@ -6,7 +6,7 @@ same bits: nothing of the size of the matrix is stored.
 """
 
 import functools
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import equinox as eqx
 import jax
@@ -16,9 +16,7 @@ import numpy as np
 from qml._core.errors import SpaceError
 from qml._core.types import Array, Inexact
 from qml.hilbert import AbstractHilbert
-
-if TYPE_CHECKING:
-    from qml.operator.pauli import PauliSum
+from qml.operator.strings import PauliStrings
 
 _TABLE_BYTES = 2**30  # partner tables of a constrained space are stored up to this size
 _UNROLLED = 8  # strings of one group written out; more are looped over
@@ -50,16 +48,21 @@ class PauliMap(eqx.Module):
         return out
 
 
-def prepare(operator: "PauliSum") -> PauliMap:
-    """Everything that many products with vectors of the operator's space share.
+def elements(strings: PauliStrings, coefficients: Inexact[Array, " terms"]) -> Inexact[Array, " terms"]:
+    r"""$c_k (-i)^{n_Y}$ of each string: its matrix element up to the sign $(-1)^{|z \wedge b|}$ of row b."""
+    phases = strings.phases
+    return coefficients * jnp.asarray(
+        phases, np.result_type(coefficients.dtype, np.float32 if strings.is_real else np.complex64)
+    )
+
+
+def prepare(strings: PauliStrings, coefficients: Inexact[Array, " terms"], hilbert: AbstractHilbert) -> PauliMap:
+    """Everything that many products of a sum with vectors of a space share.
 
     Raises:
         SpaceError: the space has too many states for a vector.
     """
-    from qml.operator.pauli import elements
-
-    hilbert, strings, layout = operator.hilbert, operator.strings, operator.strings.layout
-    n, size = hilbert.n_sites, hilbert.size
+    layout, n, size = strings.layout, hilbert.n_sites, hilbert.size
     if size > 2**34 or n > 63:
         raise SpaceError(
             "This space is too large for vectors.",
@@ -68,7 +71,7 @@ def prepare(operator: "PauliSum") -> PauliMap:
             try_="a variational state, or a smaller space",
         )
     bits = np.dtype(np.uint32 if n <= 32 else np.uint64)
-    values = elements(operator)
+    values = elements(strings, coefficients)
     codes = _spell(hilbert.all_states(), bits) if hilbert.is_constrained else None
     stored = codes is not None and size * len(layout.flips) * 4 <= _TABLE_BYTES
     runs, position, first = [], 0, 0
@@ -82,7 +85,7 @@ def prepare(operator: "PauliSum") -> PauliMap:
         position, first = position + count * terms, first + count
     masks = jnp.asarray(np.array([strings.signs[k] for k in layout.diagonal], dtype=bits))
     return PauliMap(
-        diagonal=signed_sum(_count(size) if codes is None else codes, masks, operator.coefficients[layout.diagonal]),
+        diagonal=signed_sum(_count(size) if codes is None else codes, masks, coefficients[layout.diagonal]),
         runs=tuple(runs),
         codes=codes,
         hilbert=hilbert,

@@ -12,10 +12,10 @@ import numpy as np
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
-from qml.operator import matvec
 from qml.operator.base import AbstractOperator
-from qml.operator.coefficients import collect, is_traced, on_host, stack, sum_to
+from qml.operator.coefficients import coefficient_dtype, collect, is_traced, on_host, stack, sum_to
 from qml.operator.conserve import leaving_terms, sector_traces
+from qml.operator.matvec import elements, prepare
 from qml.operator.signs import StringSigns, flip_factors
 from qml.operator.strings import PHASES, PauliStrings, multiply, parse
 
@@ -72,7 +72,7 @@ class PauliSum(AbstractOperator):
         pairs = [parse(word, sites, hilbert.n_sites) for word in terms]
         self.strings, coefficients = collect(hilbert.n_sites, pairs, stack(terms.values()))
         check_leaving(self.strings, coefficients, hilbert)
-        self.coefficients = jnp.asarray(coefficients)
+        self.coefficients = jnp.asarray(coefficients, dtype=coefficient_dtype(coefficients))
         self.hilbert = hilbert
 
     @staticmethod
@@ -168,7 +168,7 @@ class PauliSum(AbstractOperator):
 
     def linear_map(self) -> Any:
         """The matrix-free product with a vector in basis order, prepared once."""
-        return matvec.prepare(self)
+        return prepare(self.strings, self.coefficients, self.hilbert)
 
     def check_space(self, hilbert: AbstractHilbert) -> None:
         r"""Raise where this sum does not act on a space, or leads out of it.
@@ -289,7 +289,8 @@ def build(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbert, *,
     if check:
         check_leaving(strings, coefficients, hilbert)
     new = object.__new__(PauliSum)
-    parts = (("coefficients", jnp.asarray(coefficients)), ("strings", strings), ("hilbert", hilbert))
+    coefficients = jnp.asarray(coefficients, dtype=coefficient_dtype(coefficients))  # never weakly typed
+    parts = (("coefficients", coefficients), ("strings", strings), ("hilbert", hilbert))
     for name, value in parts:
         object.__setattr__(new, name, value)
     return new
@@ -371,11 +372,6 @@ def _rows(operator: PauliSum, x: Any) -> Array:
     return x
 
 
-def elements(operator: PauliSum) -> Array:
-    r"""$c_k (-i)^{n_Y}$ of each string: its matrix element up to the sign $(-1)^{|z \wedge b|}$ of row b."""
-    return operator.coefficients * jnp.asarray(operator.strings.phases, dtype=operator.dtype)
-
-
 @jax.jit
 def _diagonal(operator: PauliSum, x: Array) -> Array:
     terms = operator.strings.layout.diagonal
@@ -390,7 +386,9 @@ def _connected(operator: PauliSum, x: Array) -> tuple[Array, Array]:
     factors = jnp.asarray(flip_factors(strings), dtype=x.dtype)
     lead = (1,) * (x.ndim - 1)
     neighbours = x[..., None, :] * factors.reshape(*lead, *factors.shape)
-    weighted = StringSigns.of(strings, layout.order)(x) * elements(operator)[layout.order].reshape(*lead, -1)
+    weighted = StringSigns.of(strings, layout.order)(x) * elements(strings, operator.coefficients)[
+        layout.order
+    ].reshape(*lead, -1)
     parts, start = [jnp.zeros((*x.shape[:-1], 0), operator.dtype)], 0
     for groups, size in layout.runs:
         part = weighted[..., start : start + groups * size]

@@ -83,3 +83,13 @@ def test_couplings_are_traced():
     for h in (0.1, 0.7):
         use(Ising(Spin(6), Chain(6), j=-1.0, h=h), x)
     assert use._cache_size() == 1
+
+
+def test_traced_couplings_keep_all_digits():
+    """A Python float under jit gives the same 64-bit elements as outside."""
+    vector = jnp.asarray(np.random.default_rng(1).normal(size=8))
+    outside = Ising(Spin(3), Chain(3), j=0.1, h=0.3)
+    inside = jax.jit(lambda j, h: Ising(Spin(3), Chain(3), j=j, h=h))(0.1, 0.3)
+    assert inside.coefficients.dtype == jnp.float64 and not inside.coefficients.weak_type
+    np.testing.assert_allclose(inside.coefficients, outside.coefficients, rtol=1e-15)
+    np.testing.assert_allclose(inside.apply(vector), outside.apply(vector), rtol=1e-14)
