@@ -150,8 +150,8 @@ def expect(state: State, letters: str, qubits: Sequence[int]) -> Array:
 
 def _pauli(letters: str) -> list[tuple[int, complex]]:
     """Row by row of the matrix of a Pauli string: the column of its one entry, and the entry."""
-    rows = {"X": [(1, 1), (0, 1)], "Y": [(1, -1j), (0, 1j)], "Z": [(0, 1), (1, -1)]}
-    out: list[tuple[int, complex]] = [(0, 1)]
+    rows = {"X": [(1, 1 + 0j), (0, 1 + 0j)], "Y": [(1, -1j), (0, 1j)], "Z": [(0, 1 + 0j), (1, -1 + 0j)]}
+    out = [(0, 1 + 0j)]
     for letter in letters:
         out = [(2 * column + c, entry * e) for column, entry in out for c, e in rows[letter]]
     return out
