@@ -1,14 +1,18 @@
 """Which terms lead out of a space of fixed magnetisation, decided by algebra; traces over such a space."""
 
 import math
+from typing import Any
 
 import numpy as np
 
+from qml._core.errors import DataError, SpaceError
 from qml.hilbert import AbstractHilbert
+from qml.operator.coefficients import is_traced
 from qml.operator.strings import PHASES, PauliStrings, sites_of
 
 _LONGEST = 16  # flipped sites whose patterns are all worked out; longer strings must keep the space one by one
 _ROUNDING = 1e-12
+_SHOWN = 8
 
 
 def _down(hilbert: AbstractHilbert) -> int:
@@ -77,3 +81,31 @@ def sector_traces(strings: PauliStrings, hilbert: AbstractHilbert) -> np.ndarray
                 sum((-1) ** j * math.comb(w, j) * math.comb(n - w, down - j) for j in range(min(w, down) + 1))
             )
     return np.array([float(t) for t in traces])
+
+
+def check_terms(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbert) -> None:
+    """Raise if the sum is not finite or leads out of its space; terms with traced coefficients must stay one by one.
+
+    Raises:
+        SpaceError: with the terms that leave the space.
+        DataError: a coefficient is NaN or infinite.
+    """
+    traced = is_traced(coefficients)
+    broken = () if traced else np.flatnonzero(~np.isfinite(np.asarray(coefficients))).tolist()
+    if broken:
+        wrong = ", ".join(repr(strings.short(k)) for k in broken[:_SHOWN])
+        raise DataError(
+            "A coefficient is not finite.", got=wrong, expected="finite numbers", try_="check the data it came from"
+        )
+    if not hilbert.is_constrained:
+        return
+    bad = leaving_terms(strings, None if traced else np.asarray(coefficients), hilbert)
+    if bad:
+        names = ", ".join(repr(strings.short(k)) for k in bad[:_SHOWN]) + (", ..." if len(bad) > _SHOWN else "")
+        more = " (their coefficients are traced, so whether they cancel is unknown)" if traced else ""
+        raise SpaceError(
+            f"The operator leaves a space of fixed magnetisation{more}.",
+            got=f"terms {names}",
+            expected=f"terms that keep the total S^z of {hilbert}",
+            try_="a space with magnetisation=None, or c * operator with a traced c for an operator built outside",
+        )

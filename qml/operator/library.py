@@ -13,7 +13,8 @@ import numpy as np
 from qml._core.errors import ShapeError
 from qml.hilbert import AbstractHilbert
 from qml.operator.coefficients import collect, is_traced, on_host
-from qml.operator.pauli import PauliSum, build, check_leaving
+from qml.operator.conserve import check_terms
+from qml.operator.pauli import PauliSum, build
 from qml.operator.strings import parse
 
 Bonds = Sequence[tuple[int, int]]
@@ -146,7 +147,7 @@ def _assemble(hilbert: AbstractHilbert, lattice: Any, blocks: list) -> PauliSum:
         shape += [weight] * len(places)
         values.append(weight * _spread(coupling, letters, len(places)))
     # one unit of every coupling shows whether the model keeps the space, whatever the (traced) values are
-    check_leaving(*collect(n, pairs, np.array(shape)), hilbert)
+    check_terms(*collect(n, pairs, np.array(shape)), hilbert)
     coefficients = jnp.concatenate(values) if any(is_traced(v) for v in values) else np.concatenate(values)
     return build(*collect(n, pairs, coefficients), hilbert)
 

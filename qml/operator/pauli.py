@@ -14,7 +14,7 @@ from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator.base import AbstractOperator
 from qml.operator.coefficients import coefficient_dtype, collect, is_traced, on_host, stack, sum_to
-from qml.operator.conserve import leaving_terms, sector_traces
+from qml.operator.conserve import check_terms, sector_traces
 from qml.operator.matvec import elements, prepare
 from qml.operator.signs import StringSigns, flip_factors
 from qml.operator.strings import PHASES, PauliStrings, multiply, parse
@@ -71,7 +71,7 @@ class PauliSum(AbstractOperator):
         sites = range(hilbert.n_sites)
         pairs = [parse(word, sites, hilbert.n_sites) for word in terms]
         self.strings, coefficients = collect(hilbert.n_sites, pairs, stack(terms.values()))
-        check_leaving(self.strings, coefficients, hilbert)
+        check_terms(self.strings, coefficients, hilbert)
         self.coefficients = jnp.asarray(coefficients, dtype=coefficient_dtype(coefficients))
         self.hilbert = hilbert
 
@@ -188,7 +188,7 @@ class PauliSum(AbstractOperator):
                 try_="build the operator on the same space",
             )
         if not (is_traced(self.coefficients) and self.hilbert == hilbert):  # else checked when it was built
-            check_leaving(self.strings, on_host(self.coefficients), hilbert)
+            check_terms(self.strings, on_host(self.coefficients), hilbert)
 
     def on(self, hilbert: AbstractHilbert) -> "PauliSum":
         """The same sum on another space of the same sites.
@@ -287,34 +287,13 @@ class PauliSum(AbstractOperator):
 def build(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbert, *, check: bool = False) -> PauliSum:
     """A sum from its parts; `check` proves that it stays in a constrained space (results of algebra always do)."""
     if check:
-        check_leaving(strings, coefficients, hilbert)
+        check_terms(strings, coefficients, hilbert)
     new = object.__new__(PauliSum)
     coefficients = jnp.asarray(coefficients, dtype=coefficient_dtype(coefficients))  # never weakly typed
     parts = (("coefficients", coefficients), ("strings", strings), ("hilbert", hilbert))
     for name, value in parts:
         object.__setattr__(new, name, value)
     return new
-
-
-def check_leaving(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbert) -> None:
-    """Raise if the sum leads out of a constrained space; terms with traced coefficients must stay one by one.
-
-    Raises:
-        SpaceError: with the terms that leave the space.
-    """
-    if not hilbert.is_constrained:
-        return
-    traced = is_traced(coefficients)
-    bad = leaving_terms(strings, None if traced else np.asarray(coefficients), hilbert)
-    if bad:
-        names = ", ".join(repr(strings.short(k)) for k in bad[:_SHOWN]) + (", ..." if len(bad) > _SHOWN else "")
-        more = " (their coefficients are traced, so whether they cancel is unknown)" if traced else ""
-        raise SpaceError(
-            f"The operator leaves a space of fixed magnetisation{more}.",
-            got=f"terms {names}",
-            expected=f"terms that keep the total S^z of {hilbert}",
-            try_="a space with magnetisation=None, or c * operator with a traced c for an operator built outside",
-        )
 
 
 def _is_scalar(value: Any) -> bool:
