@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from qml._core.chunk import sum_chunks
 from qml._core.types import Array, Params
 from qml.ansatz.bridge import Ansatz
+from qml.estimate.plan import rows_at_once
 from qml.estimate.samples import Samples
 
 
@@ -23,7 +24,7 @@ def forces(ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, chun
         params: its parameters.
         samples: weighted configurations.
         local: local values of a Hermitian operator, `[samples]`.
-        chunk: rows held at once.
+        chunk: rows held at once; `None` takes as many as fit in 1 GiB.
 
     Returns:
         A tree like `params`.
@@ -60,4 +61,5 @@ def _forces(ansatz: Ansatz, params: Params, samples: Samples, local: Array, chun
 
         return jax.tree.map(jnp.conj, jax.grad(scalar)(params))
 
+    chunk = rows_at_once(lambda *rows: piece(jnp.ones(rows[0].shape[0]), *rows), samples.x, residual, chunk=chunk)
     return sum_chunks(piece, samples.x, residual, chunk=chunk)

@@ -9,6 +9,7 @@ from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Inexact, Params
 from qml.ansatz.bridge import Ansatz
+from qml.estimate.plan import rows_at_once
 
 _CACHED_ROWS = 256  # rows of a network whose activations stay in the cache of a CPU core
 _DEVICE_ROWS = 2**14  # rows that keep an accelerator busy
@@ -28,8 +29,8 @@ def local_values(
         operator: has `diagonal(x)` and `connected(x)`.
         x: configurations `[samples, sites]` with $\psi(x) \neq 0$.
         log_psi: log psi of `x`, if known.
-        chunk: rows held at once, of samples and of connected configurations; `None` holds all connected configurations
-            as integers, and sends them through the network in buckets that suit the device.
+        chunk: rows held at once, of samples and of connected configurations; `None` plans samples by memory, and sends
+            connected configurations through the network in buckets that suit the device.
 
     Returns:
         `[samples]`; real where the elements and log psi are real.
@@ -63,7 +64,7 @@ def _local_values(
     ansatz: Ansatz, params: Params, operator: Any, x: Array, log_psi: Array | None, chunk: int | None
 ) -> Array:
     if log_psi is None:
-        log_psi = map_chunks(lambda rows: ansatz.log_psi(params, rows), x, chunk=chunk)
+        log_psi = log_psi_of(ansatz, params, x, chunk)
 
     def rows(x: Array, log_psi: Array) -> Array:
         neighbours, elements = operator.connected(x)
@@ -72,7 +73,16 @@ def _local_values(
             return diagonal + jnp.zeros_like(log_psi)
         return diagonal + _off_diagonal(ansatz, params, neighbours, elements, log_psi, chunk)
 
-    return map_chunks(rows, x, log_psi, chunk=chunk)
+    return map_chunks(rows, x, log_psi, chunk=rows_at_once(operator.connected, x, chunk=chunk))
+
+
+def log_psi_of(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:
+    """log psi of configurations `[samples, sites]` in pieces of `chunk` rows, or as many as fit."""
+
+    def rows(x: Array) -> Array:
+        return ansatz.log_psi(params, x)
+
+    return map_chunks(rows, x, chunk=rows_at_once(rows, x, chunk=chunk))
 
 
 def _off_diagonal(

@@ -10,6 +10,7 @@ from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
 from qml.estimate.gradient import forces
+from qml.estimate.plan import rows_at_once
 from qml.estimate.samples import Samples
 
 
@@ -25,7 +26,7 @@ def jacobian(
         ansatz: the wave function.
         params: its parameters.
         samples: weighted configurations.
-        chunk: rows held at once in the backward pass (the result holds all).
+        chunk: rows held at once in the backward pass; `None` takes as many as fit in 1 GiB. The result holds all.
 
     Returns:
         `[samples, params]`, or `[2 samples, params]` for a complex log psi.
@@ -48,6 +49,7 @@ def _jacobian(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | Non
         gradients = [pull(tuple(unit))[0] for unit in basis]
         return jnp.stack([realify(jax.tree.map(jnp.conj, g))[0] for g in gradients])
 
+    chunk = rows_at_once(jax.vmap(one), samples.x, chunk=chunk)
     rows = map_chunks(jax.vmap(one), samples.x, chunk=chunk)
     centred = rows - samples.mean(rows)[None]
     return jnp.moveaxis(jnp.sqrt(samples.weights)[:, None, None] * centred, 1, 0).reshape(-1, rows.shape[-1])
@@ -77,7 +79,7 @@ def qgt(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None =
         ansatz: the wave function.
         params: its parameters.
         samples: weighted configurations.
-        chunk: rows held at once in the backward pass.
+        chunk: rows held at once in the backward pass; `None` takes as many as fit in 1 GiB.
 
     Returns:
         Symmetric, positive semi-definite, in the order of `tree.realify(params)`.
@@ -108,7 +110,7 @@ def qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params, 
         params: its parameters.
         samples: weighted configurations.
         vector: a tree like `params`.
-        chunk: rows held at once.
+        chunk: rows held at once; `None` takes as many as fit in 1 GiB.
 
     Returns:
         A tree like `params`.
@@ -124,4 +126,5 @@ def _qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params,
     def push(x: Array) -> Array:
         return jax.jvp(lambda p: ansatz.log_psi(p, x), (params,), (vector,))[1]
 
-    return forces(ansatz, params, samples, map_chunks(push, samples.x, chunk=chunk), chunk=chunk)
+    pushed = map_chunks(push, samples.x, chunk=rows_at_once(push, samples.x, chunk=chunk))
+    return forces(ansatz, params, samples, pushed, chunk=chunk)

@@ -43,7 +43,7 @@ class SR(eqx.Module):
         shift: $\lambda > 0$, added to the diagonal; the default is 1e-3.
         cutoff: instead of a shift, the relative eigenvalue below which modes are dropped smoothly:
             $1/l \to 1/\bigl(l\,(1 + (\mathrm{cutoff}\; l_{max}/l)^6)\bigr)$. For time evolution, 1e-8 or so.
-        chunk: rows held at once while derivatives are taken.
+        chunk: rows held at once while derivatives are taken; `None` takes as many as fit in 1 GiB.
         method: `"sr"` (over parameters), `"minsr"` (over samples), or `"auto"`, the smaller one.
 
     Raises:

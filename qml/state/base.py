@@ -7,11 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from qml._core.chunk import map_chunks
 from qml._core.errors import GradketError, SpaceError
 from qml._core.types import Array, Complex, Inexact, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.local import local_values
+from qml.estimate.local import local_values, log_psi_of
 from qml.estimate.samples import Samples
 from qml.estimate.stats import Stats
 from qml.operator.base import AbstractOperator
@@ -114,8 +113,7 @@ def check_size(hilbert: Any, limit: int) -> None:
 
 @jax.jit
 def _log_psi(state: AbstractState, x: Array) -> Array:
-    rows = x.reshape(-1, x.shape[-1])
-    values = map_chunks(lambda r: state.ansatz.log_psi(state.params, r), rows, chunk=state.chunk)
+    values = log_psi_of(state.ansatz, state.params, x.reshape(-1, x.shape[-1]), state.chunk)
     return values.reshape(x.shape[:-1])
 
 

@@ -21,7 +21,7 @@ class FullSumState(AbstractState):
         model: anything that `qml.ansatz.to_ansatz` takes.
         hilbert: the space, of at most 1048576 configurations.
         key: random key for a model that is not initialised.
-        chunk: rows held at once in network calls; `None` is all.
+        chunk: rows held at once in network calls; `None` plans it from the size of the network.
 
     Raises:
         SpaceError: the space is too large.

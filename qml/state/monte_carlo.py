@@ -6,9 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError
-from qml._core.types import Array, Params, RandomKey
+from qml._core.types import Params, RandomKey
 from qml.ansatz.bridge import Ansatz, to_ansatz
 from qml.estimate.samples import Samples
 from qml.sampler.base import AbstractSampler, SamplerState
@@ -28,7 +27,7 @@ class MCState(AbstractState):
         chains: number of chains; `None` is that of `sampler`, or 16.
         key: random key, for the chains and for a model that is not initialised.
         sampler: `None` chooses one that fits the space.
-        chunk: rows held at once in network calls; `None` is all.
+        chunk: rows held at once in network calls; `None` plans it from the size of the network.
         burn: sweeps thrown away before each estimate; `None` is a tenth of those kept, at least one. (The chains were
             thermalised by the sampler once; this lets them follow a change of the parameters.)
 
@@ -119,9 +118,6 @@ def _sample(state: MCState) -> tuple[MCState, Samples]:
     chains, x = state.sampler.sample(state.ansatz, state.params, chains, state.length, state.burn)
     rows = x.reshape(state.n_samples, -1)
 
-    def log_psi(r: Array) -> Array:
-        return state.ansatz.log_psi(state.params, r)
-
     weights = jnp.full((state.n_samples,), 1.0 / state.n_samples)
-    samples = Samples(rows, weights, map_chunks(log_psi, rows, chunk=state.chunk), state.chains)
+    samples = Samples(rows, weights, state.log_psi(rows), state.chains)
     return eqx.tree_at(lambda s: s.sampler_state, state, chains), samples
