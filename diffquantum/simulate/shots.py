@@ -198,8 +198,8 @@ class _Machine:
                 return self.write(run, target, self.evaluate(value, run.memory), mask)
             case If(condition, then, otherwise):
                 holds = self.spread(self.evaluate(condition, run.memory), bool)
-                run = self.run(then, run, _both(mask, holds))
-                return self.run(otherwise, run, _both(mask, ~holds)) if otherwise else run
+                run = self.branch(then, run, _both(mask, holds))
+                return self.branch(otherwise, run, _both(mask, ~holds)) if otherwise else run
             case While(before, condition, body):
                 return self.loop(before, condition, body, run, mask)
         raise UnsupportedError(
@@ -208,6 +208,12 @@ class _Machine:
             expected="gates, measurements, resets, assignments, branches and loops",
             try_="load the program from Q#: the front end writes calls out",
         )
+
+    def branch(self, block: Block, run: _Run, mask: Array) -> _Run:
+        """Run a block on the shots of a mask; without any, not at all."""
+        if all(isinstance(s, Assign) for s in block):
+            return self.run(block, run, mask)
+        return jax.lax.cond(jnp.any(mask), lambda r: self.run(block, r, mask), lambda r: r, run)
 
     def loop(self, before: Block, condition: Expression, body: Block, run: _Run, mask: Array | None) -> _Run:
         def turn(carry: tuple[_Run, Array]) -> tuple[_Run, Array]:
