@@ -92,7 +92,8 @@ def _off_diagonal(
     samples, groups = elements.shape
     slots = samples * groups
     bucket = min(slots, chunk or (_CACHED_ROWS if jax.default_backend() == "cpu" else _DEVICE_ROWS))
-    present = (elements != 0).reshape(slots)
+    # the barrier: where all elements are known when compiling, XLA would take seconds to fold this list
+    present = jax.lax.optimization_barrier((elements != 0).reshape(slots))
     # the last bucket reads past the end of the list: slots there are out of range and are dropped when written
     (where,) = jnp.nonzero(present, size=slots, fill_value=slots)
     where = jnp.concatenate([where, jnp.full((bucket,), slots, where.dtype)])
