@@ -36,11 +36,11 @@ class QPMD(AbstractDriver):
         ConfigError: a setting is out of range.
 
     Example:
-        >>> import jax, jax.numpy as jnp, drivers, qml
+        >>> import drivers, qml
         >>> target = qml.operator.PauliSum({"ZZ": -1.0, "XI": 0.5})
         >>> model = qml.gibbs.PauliGibbs(("ZZ", "XI", "IX"))
-        >>> driver = drivers.QPMD(qml.gibbs.ThermalObjective(target, beta=2.0), step_size=0.5)
-        >>> result = driver.run(model, steps=60, key=jax.random.key(0))
+        >>> driver = drivers.QPMD(qml.gibbs.ThermalObjective(target, beta=2.0), step_size=1.0)
+        >>> result = driver.run(model, steps=5)
         >>> print(result.state.hamiltonian(beta=2.0))
         -1 Z0 Z1 + 0.5 X0 + 0 X1
 
@@ -52,9 +52,7 @@ class QPMD(AbstractDriver):
     damping: Float[Array, ""]
     tolerance: Float[Array, ""]
 
-    def __init__(
-        self, objective: AbstractObjective, step_size: float = 0.5, *, damping: float = 0.0, tolerance: float = 1e-10
-    ):
+    def __init__(self, objective: Any, step_size: float = 0.5, *, damping: float = 0.0, tolerance: float = 1e-10):
         if not isinstance(objective, AbstractObjective):
             raise ConfigError(
                 "Mirror descent needs an objective for Gibbs models.",
@@ -72,7 +70,7 @@ class QPMD(AbstractDriver):
         self.objective = objective
         self.step_size, self.damping, self.tolerance = (jnp.asarray(float(x)) for x in (step_size, damping, tolerance))
 
-    def init(self, thing: PauliGibbs, key: Any) -> _Carry:
+    def init(self, thing: Any, key: Any) -> _Carry:
         """The model and what the objective keeps beside it; no randomness is used.
 
         Raises:

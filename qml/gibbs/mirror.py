@@ -52,7 +52,12 @@ def safe_step(slope: Array, curvature: Array, reach: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames="strings")
 def newton(
-    strings: PauliStrings, target: Array, start: Array, tolerance: float | Array, max_steps: int | Array, damping: float | Array
+    strings: PauliStrings,
+    target: Array,
+    start: Array,
+    tolerance: float | Array,
+    max_steps: int | Array,
+    damping: float | Array,
 ) -> Mirrored:
     r"""Couplings whose marginals are `target`, by damped Newton steps in the Kubo-Mori metric with safe step lengths.
 
@@ -170,7 +175,7 @@ def relative_entropy(first: PauliGibbs, second: PauliGibbs) -> Float[Array, ""]:
         >>> import jax.numpy as jnp
         >>> from qml.gibbs import PauliGibbs, relative_entropy
         >>> hot, cold = PauliGibbs(("Z",), jnp.array([0.0])), PauliGibbs(("Z",), jnp.array([1.0]))
-        >>> print(relative_entropy(hot, cold).round(6), relative_entropy(cold, hot).round(6))
+        >>> print(f"{relative_entropy(hot, cold):.6f} {relative_entropy(cold, hot):.6f}")
         0.433781 0.327813
     """
     if first.strings != second.strings:

@@ -60,6 +60,12 @@ class ThermalObjective(AbstractObjective):
     Raises:
         ConfigError: `beta` is not positive, or the Hamiltonian is no Hermitian `PauliSum`.
 
+    Example:
+        >>> from qml.gibbs import ThermalObjective
+        >>> from qml.operator import PauliSum
+        >>> print(ThermalObjective(PauliSum({"ZZ": -1.0, "XI": 0.5}), beta=2.0).beta)
+        2.0
+
     Source: Sbahi, Martinez, Patel, Saberi, Yoo, Roeder, Verdon, arXiv:2206.04663.
     """
 
@@ -158,6 +164,11 @@ class MarginalObjective(AbstractObjective):
 
     Raises:
         DataError: the arrays are not finite, or do not fit each other.
+
+    Example:
+        >>> from qml.gibbs import MarginalObjective
+        >>> print(MarginalObjective([0.5, -0.25]).marginals)
+        [ 0.5  -0.25]
     """
 
     marginals: Float[Array, " terms"]
@@ -217,6 +228,11 @@ class DataObjective(AbstractObjective):
 
     Raises:
         ConfigError: no such method.
+
+    Example:
+        >>> from qml.gibbs import DataObjective, ShotData
+        >>> DataObjective(ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})).method
+        'likelihood'
     """
 
     shots: ShotData

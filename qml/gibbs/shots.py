@@ -6,7 +6,7 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, final
 
 import equinox as eqx
@@ -50,9 +50,9 @@ class ShotData(eqx.Module):
     counts: Int[Array, " rows"]
 
     def __init__(self, bases: Any, outcomes: Any, counts: Any = None, setting: Any = None):
-        codes = _codes(bases)
+        codes = basis_codes(bases)
         bits = _bits(outcomes, codes.shape[1])
-        counts = np.ones(len(bits), np.int64) if counts is None else _whole(counts, "count", len(bits))
+        counts = np.ones(len(bits), np.int64) if counts is None else whole_numbers(counts, "count", len(bits))
         if setting is None:
             if len(codes) != len(bits):
                 raise DataError(
@@ -62,7 +62,7 @@ class ShotData(eqx.Module):
                     try_="setting=[0, 0, 1, ...], the basis of each row",
                 )
             setting = np.arange(len(bits))
-        setting = _whole(setting, "setting", len(bits))
+        setting = whole_numbers(setting, "setting", len(bits))
         if len(setting) and setting.max() >= len(codes):
             raise DataError(
                 "A row was measured in a basis that does not exist.",
@@ -221,21 +221,14 @@ def brick_bases(n_sites: int) -> tuple[str, ...]:
     return tuple("".join(pair[i % 2] for i in range(n_sites)) for pair in itertools.product(_LETTERS, repeat=2))
 
 
-def basis_codes(bases: Sequence[str] | Any) -> Int[np.ndarray, "settings sites"]:
+def basis_codes(bases: Any) -> Int[np.ndarray, "settings sites"]:
     """Letters as numbers, X = 0, Y = 1, Z = 2.
 
     Raises:
         DataError: unknown letters, or rows of unlike length.
     """
-    return _codes(bases)
-
-
-def _codes(bases: Any) -> np.ndarray:
-    rows = (
-        [list(row) if isinstance(row, str) else row for row in bases] if not isinstance(bases, str) else [list(bases)]
-    )
     try:
-        letters = np.array([[str(a) for a in row] for row in rows])
+        letters = np.array([[str(a) for a in row] for row in ([bases] if isinstance(bases, str) else bases)])
     except (TypeError, ValueError):
         letters = np.zeros(0)
     if letters.ndim != 2 or letters.size == 0 or not np.isin(letters, list(_LETTERS)).all():
@@ -265,7 +258,12 @@ def _bits(outcomes: Any, n_sites: int) -> np.ndarray:
     return bits.astype(np.int8)
 
 
-def _whole(values: Any, what: str, rows: int) -> np.ndarray:
+def whole_numbers(values: Any, what: str, rows: int) -> Int[np.ndarray, " rows"]:
+    """Whole numbers that are not negative, one for each row.
+
+    Raises:
+        DataError: anything else.
+    """
     try:
         array = np.asarray(values)
         good = array.shape == (rows,) and array.dtype.kind in "biuf" and np.isfinite(array).all()

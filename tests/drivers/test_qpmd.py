@@ -142,5 +142,9 @@ def test_bad_input():
         drivers.QPMD(objective, step_size=1.5)
     with pytest.raises(ConfigError, match="out of range"):
         drivers.QPMD(objective, damping=-1.0)
+    with pytest.raises(ConfigError, match="needs an objective"):
+        drivers.QPMD(qml.operator.PauliSum({"ZZ": 1.0}))
+    with pytest.raises(ConfigError, match="fits Gibbs models"):
+        drivers.QPMD(objective).run(jnp.zeros(3), steps=1)
     with pytest.raises(DataError, match="one marginal"):
         drivers.QPMD(MarginalObjective([0.1])).run(PauliGibbs(("X", "Z")), steps=1)

@@ -49,14 +49,14 @@ def codes(bases):
 def test_fisher_bound_of_random_bases():
     """Predicted root mean square error of a coupling, times the root of the number of shots."""
     for name, row in REFERENCE["P6_P7"].items():
-        if name[2] == "4":
-            continue
-        model = local_model(3, row["theta"])
-        table = measured(model, codes(ALL_BASES)) / 27
-        _, fisher = score_and_fisher(model.strings, model.theta, table, engine.setting_index(codes(ALL_BASES)))
-        found = jnp.sqrt(jnp.trace(jnp.linalg.inv(fisher)) / 27)
+        sites = int(name[2])
+        model = local_model(sites, row["theta"])
+        bases = codes("".join(b) for b in itertools.product("XYZ", repeat=sites))
+        table = measured(model, bases) / 3**sites
+        _, fisher = score_and_fisher(model.strings, model.theta, table, engine.setting_index(bases))
+        found = jnp.sqrt(jnp.trace(jnp.linalg.inv(fisher)) / len(row["theta"]))
         np.testing.assert_allclose(found, row["rmse_sqrtN_mle"], rtol=1e-9)
-        quantum = jnp.sqrt(jnp.trace(jnp.linalg.inv(model.metric("sld"))) / 27)
+        quantum = jnp.sqrt(jnp.trace(jnp.linalg.inv(model.metric("sld"))) / len(row["theta"]))
         np.testing.assert_allclose(quantum, row["rmse_sqrtN_sld_bound"], rtol=1e-9)
 
 

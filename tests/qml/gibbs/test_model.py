@@ -160,6 +160,11 @@ def test_expectation_carries_the_error_of_the_couplings():
     slope = jax.grad(lambda t: model.with_theta(t).expect(operator).mean)(model.theta)
     np.testing.assert_allclose(learned.expect(operator).error, jnp.sqrt(slope @ spread @ slope), rtol=1e-10)
     assert model.expect(operator).error == 0
+    mixed = PauliSum({"XYZ": 1.0, "ZII": 2.0j})  # real and imaginary parts err on their own
+    parts = [learned.expect(PauliSum({"XYZ": 1.0})).error, learned.expect(PauliSum({"ZII": 2.0})).error]
+    np.testing.assert_allclose(learned.expect(mixed).error, jnp.hypot(*parts), rtol=1e-10)
+    inside = jax.jit(lambda m: m.expect(operator).error)(learned)
+    np.testing.assert_allclose(inside, learned.expect(operator).error, rtol=1e-12)
     blind = model.with_theta(model.theta, jnp.diag(jnp.full(len(model.terms), jnp.inf)))
     assert jnp.isinf(blind.expect(operator).error)
 
@@ -203,7 +208,7 @@ def test_bad_input():
         PauliGibbs(("QZ",))
     with pytest.raises(ShapeError, match="theta"):
         PauliGibbs(("ZZ",), jnp.zeros(2))
-    with pytest.raises(ShapeError, match="NaN"):
+    with pytest.raises(ShapeError, match="finite"):
         PauliGibbs(("ZZ",), jnp.array([jnp.nan]))
     with pytest.raises(ShapeError, match="covariance"):
         PauliGibbs(("ZZ",), covariance=jnp.zeros(1))
@@ -222,6 +227,12 @@ def test_bad_input():
         model.metric("fisher")
     with pytest.raises(DataError, match="sites"):
         model.sample(jax.random.key(0), ["XYZ"], 10)
+    with pytest.raises(DataError, match="number of shots"):
+        model.sample(jax.random.key(0), ["XX"], -3)
+    with pytest.raises(DataError, match="number of shots"):
+        model.sample(jax.random.key(0), ["XX"], [5, 5])
+    with pytest.raises(ShapeError, match="theta"):
+        PauliGibbs(("ZZ",), jnp.array([jnp.inf]))
     with pytest.raises(DataError, match="no shots"):
         model.sample(jax.random.key(0), ["XX"], 0)
     with jax.enable_x64(False), pytest.raises(PrecisionError, match="64-bit"):
