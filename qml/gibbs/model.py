@@ -15,7 +15,7 @@ from qml._core.precision import real_dtype, require_x64
 from qml._core.types import Array, Float, Inexact, RandomKey
 from qml.estimate.stats import Stats, format_error
 from qml.gibbs import engine
-from qml.gibbs.shots import ShotData, basis_codes, whole_numbers
+from qml.gibbs.shots import ShotData, basis_codes, brick_bases, whole_numbers
 from qml.hilbert import AbstractHilbert, Spin
 from qml.linalg import gibbs, log_partition
 from qml.operator import AbstractOperator, PauliSum
@@ -190,12 +190,12 @@ class PauliGibbs(eqx.Module):
             self.theta / beta, self.covariance / beta**2, strings=self.strings, hilbert=self.hilbert
         )
 
-    def sample(self, key: RandomKey, bases: Sequence[str], shots: Any) -> ShotData:
+    def sample(self, key: RandomKey, bases: Sequence[str] | None = None, shots: Any = 1000) -> ShotData:
         """Measure the state in local Pauli bases.
 
         Args:
             key: a typed key; used up.
-            bases: letters X, Y, Z in site order, one string for each setting.
+            bases: letters X, Y, Z in site order, one string for each setting; `None` is the nine `brick_bases`.
             shots: shots of each setting, one number or one for each basis.
 
         Raises:
@@ -207,6 +207,7 @@ class PauliGibbs(eqx.Module):
             >>> PauliGibbs(("ZZ",), jnp.array([-20.0])).sample(jax.random.key(0), ["ZZ"], 100).outcomes.tolist()
             [[0, 0], [1, 1]]
         """
+        bases = brick_bases(self.hilbert.n_sites) if bases is None else bases
         codes = basis_codes(bases)
         if codes.shape[1] != self.hilbert.n_sites:
             raise DataError(
