@@ -44,7 +44,7 @@ class GCNN(nnx.Module):
         >>> GCNN(jnp.ones((3, 4))).shape
         (3,)
 
-    Source: Roth and MacDonald, arXiv:2104.05085; Roth, Szabo and MacDonald, arXiv:2211.07749, eq. 6.
+    Source: Roth and MacDonald, arXiv:2104.05085; Roth, Szabo and MacDonald, arXiv:2211.07749.
     """
 
     def __init__(

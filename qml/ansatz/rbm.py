@@ -32,7 +32,7 @@ class RBM(nnx.Module):
         >>> RBM(4, alpha=2, dtype=complex, rngs=nnx.Rngs(0))(jnp.ones((3, 4))).shape
         (3,)
 
-    Source: Carleo and Troyer, Science 355, 602 (2017), eq. 2.
+    Source: Carleo and Troyer, Science 355, 602 (2017), arXiv:1606.02318.
     """
 
     def __init__(

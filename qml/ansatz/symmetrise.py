@@ -34,7 +34,7 @@ class Symmetrised:
         >>> ansatz.log_psi(params, jnp.ones((3, 4))).shape
         (3,)
 
-    Source: Nomura, J. Phys.: Condens. Matter 33, 174003 (2021), eq. 5.
+    Source: Nomura, J. Phys.: Condens. Matter 33, 174003 (2021).
     """
 
     model: Any

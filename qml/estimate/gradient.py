@@ -44,7 +44,7 @@ def forces(ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, chun
         >>> jax.tree.map(jax.numpy.shape, forces(state.ansatz, state.params, samples, local))
         {'hidden_bias': (3,), 'kernel': (3, 3), 'visible_bias': (3,)}
 
-    Source: Becca and Sorella, Quantum Monte Carlo Approaches (2017), eq. 5.66.
+    Source: Becca and Sorella, Quantum Monte Carlo Approaches for Correlated Systems (2017).
     """
     return _forces(ansatz, params, samples, jnp.asarray(local), chunk)
 

@@ -54,7 +54,7 @@ def diagnose(
         >>> float(diagnose(samples, jnp.array([1.0, 1.0, 1.0, 1.0])).v_score)
         0.0
 
-    Source: Wu et al., Science 386, 296 (2024), eq. 2 (V-score).
+    Source: Wu et al., arXiv:2302.04919 (V-score).
     """
     local = jnp.asarray(local)
     stats = samples.statistics(local)

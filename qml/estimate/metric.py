@@ -96,7 +96,7 @@ def qgt(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None =
         >>> qgt(state.ansatz, state.params, samples).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
 
-    Source: Stokes et al., Quantum 4, 269 (2020), eq. 13.
+    Source: Stokes et al., Quantum 4, 269 (2020).
     """
     rows = jacobian(ansatz, params, samples, chunk=chunk)
     return rows.T @ rows

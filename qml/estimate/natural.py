@@ -56,8 +56,8 @@ class SR(eqx.Module):
         >>> bool(jnp.allclose(x, jnp.array([1.0, 2.0])))
         True
 
-    Source: Sorella, Phys. Rev. B 71, 241103 (2005); Chen and Heyl, Nat. Phys. 20, 1476 (2024), eq. 8;
-    Rende et al., Commun. Phys. 7, 260 (2024), eq. 9; cutoff: Medvidovic and Sels, PRX Quantum 4, 040302 (2023).
+    Source: Sorella, Phys. Rev. B 71, 241103 (2005); over samples: arXiv:2302.01941 and arXiv:2310.05715; cutoff:
+    arXiv:2108.03409 and arXiv:2212.11289.
     """
 
     shift: float | int | Float[Array, ""] | None
