@@ -12,23 +12,24 @@ INK, ACCENT, SOFT = "#1f2430", "#2f6fab", "#c8553d"
 SIZE = (6.4, 4.0)
 
 
-def _axes(title: str | None, x: str, y: str, size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
-    """A figure with one pair of axes in the style of all figures here."""
+def _figure(title: str | None, x: str, y: str, *, size: tuple[float, float] = SIZE, lower: str | None = None) -> Any:
+    """A figure in the style of all figures here: one panel, or with `lower` a second, smaller one below it."""
     need("matplotlib", "plot")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(True, color="#e6e8ec", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    panels = figure.subplots(2 if lower else 1, sharex=True, squeeze=False, height_ratios=[2, 1] if lower else [1])
+    for axes, label in zip(panels[:, 0], (y, lower), strict=False):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, color="#e6e8ec", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.set_ylabel(label)
+    figure.axes[-1].set_xlabel(x)
     if title:
-        axes.set_title(title, loc="left", color=INK, fontsize=11)
-    return figure, axes
+        figure.axes[0].set_title(title, loc="left", color=INK, fontsize=11)
+    return figure
 
 
 def _save(figure: Any, out: Any) -> Any:
@@ -78,20 +79,16 @@ def energy(history: History, exact: Any = None, *, out: Any = None, title: str |
     name = next((n for n in ("energy", "objective", "loss") if n in history), "energy")
     value, error = history[name].real, history.errors(name)
     x, label = _abscissa(history)
-    figure, axes = _axes(title, label, f"{name} $E$" if name == "energy" else name)
+    below = None if exact is None else r"$|E-E_0|\,/\,|E_0|$"
+    figure = _figure(title, label, f"{name} $E$" if name == "energy" else name, lower=below)
+    axes = figure.axes[0]
     shown = slice(len(value) // 20 if exact is None else 0, None)  # the first steps would flatten all others
     _band(axes, x[shown], value[shown], error[shown], ACCENT, "run")
-    if exact is None:
-        return _save(figure, out)
-    axes.axhline(exact, color=SOFT, linestyle="--", linewidth=1.2, label=f"exact {exact:.6g}")
-    axes.legend(frameon=False)
-    good = np.isfinite(value)
-    inset = axes.inset_axes((0.45, 0.42, 0.52, 0.34))
-    gap = np.abs(value - exact) / max(abs(exact), 1e-300)
-    inset.semilogy(x[good], np.maximum(gap[good], 1e-16), color=ACCENT, linewidth=1.0)
-    inset.set_ylabel(r"$|E-E_0|/|E_0|$", fontsize=8)
-    inset.tick_params(labelsize=8)
-    inset.grid(True, color="#e6e8ec", linewidth=0.6)
+    if exact is not None:
+        axes.axhline(exact, color=SOFT, linestyle="--", linewidth=1.2, label=f"exact {exact:.6g}")
+        axes.legend(frameon=False)
+        gap = np.abs(value - exact) / max(abs(exact), 1e-300)
+        figure.axes[1].semilogy(x, np.maximum(gap, 1e-16), color=ACCENT, linewidth=1.1)
     return _save(figure, out)
 
 
@@ -129,7 +126,8 @@ def observable(
             try_="plotting history[name] yourself",
         )
     x, axis = _abscissa(history)
-    figure, axes = _axes(title, axis, name if label is None else label)
+    figure = _figure(title, axis, name if label is None else label)
+    axes = figure.axes[0]
     _band(axes, x, value.real, error, ACCENT, "run")
     if exact is not None:
         exact = np.asarray(exact)
@@ -169,7 +167,8 @@ def coefficients(model: Any, exact: Any = None, *, out: Any = None, title: str |
     value, error = np.asarray(learned.coefficients.mean), np.asarray(learned.coefficients.error)
     names = [_term(word) for word in learned.terms]
     size = (max(SIZE[0], 0.16 * len(names) + 1.5), SIZE[1])
-    figure, axes = _axes(title, "term", r"coefficient $\theta_j$", size)
+    figure = _figure(title, "term", r"coefficient $\theta_j$", size=size)
+    axes = figure.axes[0]
     place = np.arange(len(names))
     known = np.where(np.isfinite(error), error, 0.0)
     axes.errorbar(

@@ -50,7 +50,7 @@ def test_energy_figure(tmp_path):
     assert (tmp_path / "plots" / "energy.png").stat().st_size > 5000
     lines = figure.axes[0].get_lines()
     np.testing.assert_allclose(lines[0].get_ydata(), history["energy"])
-    assert "time" in figure.axes[0].get_xlabel()
+    assert "time" in figure.axes[-1].get_xlabel() and len(figure.axes) == 2
     with pytest.raises(DataError, match="column"):
         drivers.plot.energy(History([(1, {"a": 1.0})]))
 
