@@ -1,6 +1,32 @@
 """Estimators: local values, forces, metrics and natural gradients from weighted samples, and their statistics."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qml.estimate.gradient import forces
+    from qml.estimate.health import Health, diagnose
+    from qml.estimate.local import local_values
+    from qml.estimate.metric import jacobian, qgt, qgt_apply, residual
+    from qml.estimate.natural import SR, Direction
+    from qml.estimate.samples import Samples
+    from qml.estimate.stats import Stats, statistics
+
+__all__ = [
+    "SR",
+    "Direction",
+    "Health",
+    "Samples",
+    "Stats",
+    "diagnose",
+    "forces",
+    "jacobian",
+    "local_values",
+    "qgt",
+    "qgt_apply",
+    "residual",
+    "statistics",
+]
 
 _NAMES = {
     "Direction": "natural",
@@ -26,7 +52,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(_NAMES)
-
-
-__all__ = sorted(_NAMES)
+    return __all__
