@@ -110,10 +110,6 @@ def _generic(function: Callable[[Array], Array]) -> _Kernel:
     return _Kernel(function, first, second)
 
 
-def _kernel(function: Callable[[Array], Array]) -> _Kernel:
-    return _EXP if function is jnp.exp else _generic(function)
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _limit(matrix: Array, more: int) -> Array:
     """Zero, and an error once it is differentiated more often than `more` times."""
@@ -217,11 +213,10 @@ def _trace_core(kernel: _Kernel, slope: _Kernel, order: int) -> Callable[[Array,
 
 @functools.lru_cache(maxsize=128)
 def _compiled(function: Callable[[Array], Array], order: int, trace: bool) -> Callable[[Array], Array]:
-    if trace:
-        slope = _EXP if function is jnp.exp else _generic(_derivative(function))
-        core = _trace_core(_kernel(function), slope, order)
-    else:
-        core = _matrix_core(_kernel(function), order)
+    known = function is jnp.exp
+    kernel = _EXP if known else _generic(function)
+    slope = _EXP if known else _generic(_derivative(function))
+    core = _trace_core(kernel, slope, order) if trace else _matrix_core(kernel, order)
     return jax.jit(lambda matrix: core(*_eigenbasis(matrix)))
 
 
@@ -272,8 +267,6 @@ def trace_spectral(function: Callable[[Array], Array], order: int = 3) -> Callab
         >>> from qml.linalg import trace_spectral
         >>> print(f"{trace_spectral(jnp.log)(2 * jnp.eye(3)):.6f}")
         2.079442
-
-    Source: Daleckii and Krein (1965).
     """
     _check_order(order, 3)
     return _compiled(function, order, True)
