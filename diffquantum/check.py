@@ -27,12 +27,14 @@ from diffquantum.ir import (
     Unary,
     Var,
     While,
+    children,
     parameter_indices,
     parts,
     reads,
     variables,
     walk,
     writes,
+    written,
 )
 
 ARITY = {name: len(letters) for name, letters in ROTATIONS.items()} | {
@@ -45,10 +47,11 @@ def check(program: Program) -> Program:
     """Return the program if it is well formed and differentiable.
 
     Raises:
-        ProgramError: unknown gate or operation, wrong arity, missing angle, qubit out of range, variable never set.
+        ProgramError: unknown gate or operation, wrong arity, missing angle, qubit out of range, or a variable that is
+            read before any path sets it.
         DifferentiationError: a parameter reaches a condition, a qubit number, a table index or a whole number.
     """
-    _well_formed(program, program.body, frozenset())
+    _well_formed(program)
     dependent = parameter_variables(program)
     for statement in _all(program):
         for expression, use in _steering(statement):
@@ -195,15 +198,13 @@ def with_sites(program: Program) -> Program:
 # ---------------------------------------------------------------------------------------------------- well-formed
 
 
-def _well_formed(program: Program, block: Block, defined: frozenset[str]) -> None:
-    everywhere = {name for s in _all(program) for name in writes(s)} | {
-        name for f in program.functions for name in f.arguments
-    }
-    for expression in (*(e for s in _all(program) for e in reads(s)), *program.outputs):
-        _expression(program, expression)
-        missing = variables(expression) - everywhere
-        if missing:
-            raise _error(program, f"reads the variable {sorted(missing)[0]!r}, which is never set", expression)
+def _well_formed(program: Program) -> None:
+    arguments = frozenset(name for f in program.functions for name in f.arguments)
+    known = _defined(program, program.body, arguments)
+    for function in program.functions:
+        known |= _defined(program, function.body, arguments | known)
+    for expression in program.outputs:
+        _reads(program, expression, known)
     for statement in _all(program):
         match statement:
             case Gate(name, qubits, angle):
@@ -222,6 +223,26 @@ def _well_formed(program: Program, block: Block, defined: frozenset[str]) -> Non
             case Call(function):
                 if function not in {f.name for f in program.functions}:
                     raise _error(program, f"calls the unknown function {function!r}", function)
+
+
+def _defined(program: Program, block: Block, known: frozenset[str]) -> frozenset[str]:
+    """The variables that some path has set after a block; refuses reads of those that none has."""
+    for statement in block:
+        if isinstance(statement, While):
+            known |= written(statement.before) | written(statement.body)
+        for expression in reads(statement):
+            _reads(program, expression, known)
+        inner = [_defined(program, block, known) for block in children(statement)]
+        known = known.union(writes(statement), *inner)
+    return known
+
+
+def _reads(program: Program, expression: Expression, known: frozenset[str]) -> None:
+    _expression(program, expression)
+    if missing := variables(expression) - known:
+        raise _error(
+            program, f"reads the variable {sorted(missing)[0]!r} before it is set", describe(expression, program)
+        )
 
 
 def _range(program: Program, qubits: tuple[Expression, ...]) -> None:

@@ -45,31 +45,10 @@ def structure(entry: str, nodes: dict[str, Node], fresh: Iterable[str]) -> Block
         UnsupportedError: a loop can be entered in two places, never ends, or the copies grow beyond a limit.
     """
     nodes = _reachable(entry, nodes)
-    graph = _graph(nodes)
-    above = networkx.immediate_dominators(graph, entry)
-
-    def dominates(a: str, b: str) -> bool:
-        while b != a and above.get(b, b) not in (b, None):
-            b = above[b]
-        return a == b
-
-    loops: dict[str, set[str]] = {}
-    for source, header in graph.edges:
-        if dominates(header, source):
-            loops.setdefault(header, {header}).update(_body(graph, header, source))
-    back = [(a, b) for a, b in graph.edges if dominates(b, a)]
-    forward = graph.copy()
-    forward.remove_edges_from(back)
-    if not networkx.is_directed_acyclic_graph(forward):
-        raise UnsupportedError(
-            "A loop of the program can be entered in two places.",
-            got="an irreducible control flow graph",
-            expected="loops with one entry, as while and repeat make them",
-            try_="write the jump as a while loop with a flag",
-        )
     fresh = iter(fresh)
-    for header in sorted(loops, key=lambda h: len(loops[h])):
-        nodes = _collapse(header, loops[header] & set(nodes), nodes, fresh)
+    size = {header: len(body) for header, body in _loops(entry, nodes).items()}
+    for header in sorted(size, key=lambda h: size[h]):  # inner loops first
+        nodes = _collapse(header, _loops(entry, nodes)[header], nodes, fresh)
     return _Acyclic(nodes, {}).emit(entry, END)
 
 
@@ -90,15 +69,35 @@ def _graph(nodes: dict[str, Node]) -> "networkx.DiGraph":
     return graph
 
 
-def _body(graph: "networkx.DiGraph", header: str, source: str) -> set[str]:
-    """Nodes of the natural loop of the edge from `source` back to `header`."""
-    seen, todo = {header}, [source]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo.extend(graph.predecessors(name))
-    return seen
+def _loops(entry: str, nodes: dict[str, Node]) -> dict[str, set[str]]:
+    """The nodes of the natural loops by their header: the target of an edge that dominates its source."""
+    graph = _graph(nodes)
+    above = networkx.immediate_dominators(graph, entry)
+
+    def dominates(a: str, b: str) -> bool:
+        while b != a and above.get(b, b) not in (b, None):
+            b = above[b]
+        return a == b
+
+    back = [(source, header) for source, header in graph.edges if dominates(header, source)]
+    forward = graph.copy()
+    forward.remove_edges_from(back)
+    if not networkx.is_directed_acyclic_graph(forward):
+        raise UnsupportedError(
+            "A loop of the program can be entered in two places.",
+            got="an irreducible control flow graph",
+            expected="loops with one entry, as while and repeat make them",
+            try_="write the jump as a while loop with a flag",
+        )
+    loops: dict[str, set[str]] = {}
+    for source, header in back:
+        body, todo = loops.setdefault(header, {header}), [source]
+        while todo:
+            name = todo.pop()
+            if name not in body:
+                body.add(name)
+                todo.extend(graph.predecessors(name))
+    return loops
 
 
 def _collapse(header: str, body: set[str], nodes: dict[str, Node], fresh) -> dict[str, Node]:

@@ -31,7 +31,7 @@ def crosscheck(program: Program, text: str, call: str, shots: int, seed: int = 1
         UnsupportedError: the two do not agree, so the compiler or the reader misunderstands the program.
     """
     rng = np.random.default_rng(seed)
-    theta = rng.uniform(0.4, 1.4, len(program.parameters))
+    theta = rng.uniform(0.3, 0.95, len(program.parameters))
     if program.register:
         program = _measured(program)
     exact = Exact(program).means(theta)

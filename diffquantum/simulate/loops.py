@@ -7,6 +7,7 @@ the whole space. Derivatives use one more solve with the same matrix, whatever t
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -41,10 +42,10 @@ class Bases:
         shape = self.shapes[stage] = b.shape[1:]
         if self.basis.setdefault(stage, np.zeros((0, int(np.prod(shape))))) is None:
             return _iterate(run, stage, b, 1e-2)
-        self.add(stage, b.reshape(len(b), -1), shape)
+        self.add(stage, _rows(b), shape)
         pending, images = self.basis[stage], []
         while pending is not None and len(pending):
-            images.append(stage.turn(run, pending.reshape(len(pending), *shape)).reshape(len(pending), -1))
+            images.append(_rows(stage.turn(run, pending.reshape(len(pending), *shape))))
             pending = self.add(stage, images[-1], shape)
         basis = self.basis[stage]
         if basis is None or not images:
@@ -53,7 +54,7 @@ class Bases:
         factors, condition = scipy.linalg.lu_factor(matrix, check_finite=False), np.linalg.norm(matrix, 1)
         if scipy.linalg.lapack.dgecon(factors[0], condition)[0] < 1e-14:
             raise never_ends(1.0)
-        right = basis @ b.reshape(len(b), -1).T
+        right = basis @ _rows(b).T
         return (scipy.linalg.lu_solve(factors, right, check_finite=False).T @ basis).reshape(b.shape)
 
     def add(self, stage: Stage, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -67,7 +68,7 @@ class Bases:
             assert basis is not None
             part = np.zeros((len(rows), *shape))
             part[:, :, moment] = rows.reshape(len(rows), *shape)[:, :, moment]
-            new = _directions(part.reshape(len(rows), -1), basis)
+            new = _directions(_rows(part), basis)
             if not len(new):
                 continue
             self.grown = True
@@ -128,7 +129,8 @@ def spaces(bases: Bases, order: list[list[int]]) -> dict[Stage, Space]:
         rows, blocks, start = [], [], 0
         if basis is not None:
             shape = bases.shapes[stage]
-            moment = np.argmax(np.sum(basis.reshape(len(basis), *shape[:2], -1) ** 2, axis=(1, 3)), axis=1)
+            parts = basis.reshape(len(basis), shape[0], shape[1], int(np.prod(shape[2:])))
+            moment = np.argmax(np.sum(parts**2, axis=(1, 3)), axis=1)
             for block in order:
                 chosen = [i for i in range(len(basis)) if moment[i] in block]
                 if chosen:
@@ -198,7 +200,7 @@ class HostSolver:
             self.radius[stage] = float(dense.radius())
             x = np.full(b.shape, np.nan)
             if self.radius[stage] < RADIUS:
-                x = (dense.solve(b.reshape(len(b), -1) @ basis.T) @ basis).reshape(b.shape)
+                x = (dense.solve(_rows(b) @ basis.T) @ basis).reshape(b.shape)
         return x
 
     def size(self, stage: Stage) -> int:
@@ -266,11 +268,11 @@ class TraceSolver:
 
         def matvec(y: Any) -> Any:
             state = (y @ basis).reshape(b.shape)
-            return y - stage.turn(run, state).reshape(len(b), -1) @ basis.T
+            return y - _rows(stage.turn(run, state)) @ basis.T
 
         y = lax.custom_linear_solve(
             matvec,
-            b.reshape(len(b), -1) @ basis.T,
+            _rows(b) @ basis.T,
             lambda _, y: dense.solve(y),
             lambda _, y: dense.solve_transposed(y),
         )
@@ -297,10 +299,15 @@ class TraceSolver:
         return x
 
 
+def _rows(x: Any) -> Any:
+    """Each state of a batch as one row."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
 def reduced(run: Run, stage: Stage, basis: Any, shape: tuple[int, ...]) -> Any:
     """One turn in the basis: $V^T L V$."""
     image = stage.turn(run, basis.reshape(len(basis), *shape))
-    return basis @ image.reshape(len(basis), -1).T
+    return basis @ _rows(image).T
 
 
 def spectral_radius(matrix: Any, xp: Any = jnp) -> Any:
