@@ -232,7 +232,7 @@ class Loop:
         self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
         self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
         self.history = History() if history is None else history
-        self.seconds, self.compile_time = 0.0, program.seconds
+        self.seconds = 0.0
         self._metrics = None if folder is None else MetricsFile(folder.metrics, size)
         self._saved_at, self._saved_step = clock.monotonic(), done if size is not None else -1
         self._row: Mapping[str, Any] = {}
@@ -248,6 +248,7 @@ class Loop:
         """Go on to step `total`; one step is always under way while the one before is recorded."""
         import threadpoolctl
 
+        self.program.compile()
         begin = clock.monotonic()
         line = ProgressLine(total, progress)
         if self._saved_step < 0:
@@ -309,17 +310,18 @@ class Loop:
         checkpoints.save(self.folder.checkpoints / f"{self.done:06d}", self.layout, jax.device_get(self.leaves), meta)
         checkpoints.prune(self.folder.checkpoints, self.best[1] if self.best else None)
 
-    def close(self, final: Program | None, status: Status, message: str) -> dict:
+    def close(self, final: Program, status: Status, message: str) -> dict:
         """Save, measure the final numbers, and write the result; an interrupted run is left unfinished."""
         self.spent += self.seconds
+        self.compile_time = self.program.seconds
         if self._saved_step != self.done:
             self.save()
         if self._metrics is not None:
             self._metrics.close()
         row: dict = {}
-        if final is not None and final.names and status != Status.INTERRUPTED:
-            self.compile_time += final.seconds
+        if final.names and status != Status.INTERRUPTED:
             row = dict(zip(final.names, jax.device_get(final(self.inputs, self.leaves)), strict=True))
+            self.compile_time += final.seconds
         if self.folder is not None and status != Status.INTERRUPTED:
             self.folder.write_result(
                 {

@@ -98,15 +98,16 @@ def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: M
         return {**energy_info(state, samples, local), **observed(state, samples, observe)}
     start, _ = jax.random.split(jax.random.clone(state.sampler_state.key))
     chains = state.sampler.init(state.ansatz, state.params, start)
-    state = eqx.tree_at(lambda s: s.sampler_state, state, chains)
-    state = jax.lax.fori_loop(0, -(-FRESH_SWEEPS // (state.length + state.burn)), lambda _, s: s.sample()[0], state)
+    blocks = -(-FRESH_SWEEPS // (state.length + state.burn))
+    fresh: Any = eqx.tree_at(lambda s: s.sampler_state, state, chains)
+    fresh = jax.lax.fori_loop(0, blocks, lambda _, s: s.sample()[0], fresh)
 
-    def block(state: MCState, _: None) -> tuple[MCState, Any]:
+    def block(state: Any, _: None) -> tuple[Any, Any]:
         state, samples = state.sample()
         values = {name: state.local_values(operator, samples) for name, operator in observe.items()}
         return state, (state.local_values(hamiltonian, samples), values, state.sampler_state.acceptance)
 
-    state, (local, values, acceptance) = jax.lax.scan(block, state, None, length=FRESH_BLOCKS)
+    _, (local, values, acceptance) = jax.lax.scan(block, fresh, None, length=FRESH_BLOCKS)
     energy = real(_over_chains(local, state.chains))
     gap = jnp.abs(energy.mean) ** 2
     numbers = {

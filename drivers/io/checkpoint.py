@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,9 @@ def write_atomic(path: pathlib.Path, text: str) -> None:
     _sync(path.parent)
 
 
-def save(folder: pathlib.Path, layout: Layout, leaves: Sequence[Any], meta: dict) -> None:
+def save(
+    folder: pathlib.Path, layout: Layout, leaves: Sequence[Any], meta: dict, files: Mapping[str, bytes] | None = None
+) -> None:
     """Write arrays and a small record into a new folder, atomically.
 
     Args:
@@ -51,6 +53,7 @@ def save(folder: pathlib.Path, layout: Layout, leaves: Sequence[Any], meta: dict
         layout: names of the arrays.
         leaves: the arrays.
         meta: plain data kept beside them.
+        files: further files by name.
     """
     import orbax.checkpoint as ocp
 
@@ -58,6 +61,8 @@ def save(folder: pathlib.Path, layout: Layout, leaves: Sequence[Any], meta: dict
     part = folder.with_name(folder.name + ".part").absolute()
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    for name, data in (files or {}).items():
+        (part / name).write_bytes(data)
     stored = {f"{i:05d}": a for i, a in enumerate(arrays) if a.size}
     if stored:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:

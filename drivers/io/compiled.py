@@ -75,25 +75,39 @@ def _call(kind: str, outer: Layout, inner: Layout, inputs: list, leaves: list) -
 
 
 class Program:
-    """An executable on plain arrays: `program(inputs, leaves)`.
+    """An executable on plain arrays, `program(inputs, leaves)`, compiled at its first use.
 
     Args:
-        call: the compiled function.
+        make: makes the compiled function.
         names: dotted names of the info leaves it returns.
         checked: names of the numbers behind the `finite` flags.
         blob: the serialised StableHLO, empty where there is none.
-        seconds: time spent on tracing and compiling.
+        seconds: time spent on tracing and compiling so far.
     """
 
-    def __init__(self, call: Callable, names: list[str], checked: list[str], blob: bytes, seconds: float):
-        self.call, self.names, self.checked, self.blob, self.seconds = call, names, checked, blob, seconds
+    def __init__(self, make: Callable[[], Callable], names: list[str], checked: list[str], blob: bytes, seconds: float):
+        self._make, self.names, self.checked, self.blob, self.seconds = make, names, checked, blob, seconds
+        self._call: Callable | None = None
+
+    def compile(self) -> Callable:
+        """Compile, unless it is done."""
+        if self._call is None:
+            start = time.perf_counter()
+            self._call = self._make()
+            self.seconds += time.perf_counter() - start
+        return self._call
 
     def __call__(self, inputs: list, leaves: list) -> Any:
-        return self.call(inputs, leaves)
+        return self.compile()(inputs, leaves)
+
+
+def _flat(kind: str, out: Any) -> Any:
+    """What a program returns as plain lists."""
+    return (out[0], jax.tree.leaves(out[1]), out[2], out[3]) if kind == "step" else jax.tree.leaves(out)
 
 
 def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
-    """Compile one of `step`, `start`, `final` or `finish`; with `export` the program that runs is the serialised one.
+    """Trace one of `step`, `start`, `final` or `finish`; with `export` the program that runs is the serialised one.
 
     Args:
         kind: which function of the driver.
@@ -113,40 +127,43 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
     if kind == "step":
         checked = [*_inexact(inner.names, leaves)[0], *_inexact(*_means(info))[0], "the step"]
     if not export:
-        compiled = traced.lower().compile()
 
-        def call(inputs: list, leaves: list) -> Any:
-            out = compiled(inputs, leaves)
-            return (out[0], jax.tree.leaves(out[1]), out[2], out[3]) if kind == "step" else jax.tree.leaves(out)
+        def make() -> Callable:
+            compiled = traced.lower().compile()
+            return lambda inputs, leaves: _flat(kind, compiled(inputs, leaves))
 
-        return Program(call, names, checked, b"", time.perf_counter() - start)
-
-    def flat(inputs: list, leaves: list) -> Any:
-        out = _call(kind, outer, inner, inputs, leaves)
-        return (out[0], jax.tree.leaves(out[1]), out[2], out[3]) if kind == "step" else jax.tree.leaves(out)
-
-    exported = jax.export.export(jax.jit(flat))(inputs, leaves)
-    blob = bytes(exported.serialize())
-    return load(blob, outer, inner, names, checked, start)
+        return Program(make, names, checked, b"", time.perf_counter() - start)
+    whole = jax.jit(lambda inputs, leaves: _flat(kind, _call(kind, outer, inner, inputs, leaves)))
+    blob = bytes(jax.export.export(whole)(inputs, leaves).serialize())
+    return load(blob, outer, inner, names, checked, time.perf_counter() - start)
 
 
 def load(
-    blob: bytes, outer: Layout, inner: Layout, names: list[str], checked: list[str], start: float | None = None
+    blob: bytes, outer: Layout, inner: Layout, names: list[str], checked: list[str], seconds: float = 0.0
 ) -> Program:
-    """Compile a serialised program.
+    """A serialised program.
 
     Raises:
         DataError: the bytes are no program, or a program for other arrays or another kind of device.
     """
-    start = time.perf_counter() if start is None else start
+    expected = [(s.shape, s.dtype.name) for s in (*outer.structs(), *inner.structs())]
     try:
         exported = jax.export.deserialize(bytearray(blob))
-        compiled = jax.jit(exported.call).lower(outer.structs(), inner.structs()).compile()
+        have = [(tuple(a.shape), a.dtype.name) for a in exported.in_avals]
+        trouble = "" if have == expected else "a program for other arrays"
+        if jax.default_backend() not in exported.platforms and not trouble:
+            trouble = f"a program for {', '.join(exported.platforms)}"
     except Exception as error:  # the reader raises what its flatbuffer layer meets: struct.error, ValueError, ...
+        trouble = f"{type(error).__name__}: {str(error)[:200]}"
+    if trouble:
         raise DataError(
             "The exported program of the run cannot be loaded here.",
-            got=f"{type(error).__name__}: {str(error)[:200]}",
+            got=trouble,
             expected=f"an intact program for {jax.default_backend()}",
             try_="an intact copy of the folder, on the kind of device it was written on",
-        ) from None
-    return Program(compiled, names, checked, blob, time.perf_counter() - start)
+        )
+
+    def make() -> Callable:
+        return jax.jit(exported.call).lower(outer.structs(), inner.structs()).compile()
+
+    return Program(make, names, checked, blob, seconds)

@@ -74,7 +74,7 @@ class RunDir:
     environment.json    versions, devices, commit, host, seed, x64, start
     metrics.jsonl       one line a step
     checkpoints/000100/ all arrays of the run after that step
-    program/            the step itself (StableHLO), its inputs, names of its numbers
+    program/            the step itself (StableHLO), its inputs, the names of its numbers
     result.json         status and final numbers; its absence means "not finished"
     plots/
     ```
@@ -102,7 +102,6 @@ class RunDir:
                 try_=f"drivers.resume({str(here.path)!r}, steps=...) to go on with it, or another name",
             )
         here.checkpoints.mkdir(parents=True)
-        (here.path / "program").mkdir()
         (here.path / "plots").mkdir()
         checkpoint.write_atomic(here.path / "config.toml", to_toml(settings) + "\n")
         checkpoint.write_atomic(here.path / "environment.json", json.dumps(environment(seed), indent=1) + "\n")
@@ -165,17 +164,14 @@ class RunDir:
 
     def write_program(self, programs: Mapping[str, Program], tables: Mapping[str, Layout], inputs: list, plan: dict):
         """Write the exported programs, their inputs and the names of their numbers."""
-        folder = self.path / "program"
-        for name, program in programs.items():
-            (folder / f"{name}.bin").write_bytes(program.blob)
-        checkpoint.save(folder / "inputs", tables["inputs"], inputs, {})
         record = {
             "format": FORMAT,
             "plan": plan,
             "programs": {n: {"names": p.names, "checked": p.checked} for n, p in programs.items()},
             "tables": {n: t.to_json() for n, t in tables.items()},
         }
-        checkpoint.write_atomic(folder / "layout.json", json.dumps(record, indent=1) + "\n")
+        files = {f"{name}.bin": program.blob for name, program in programs.items()}
+        checkpoint.save(self.path / "program", tables["inputs"], inputs, record, files)
 
     def read_program(self) -> tuple[dict, dict[str, Layout], list[np.ndarray]]:
         """The record of `write_program`, its layouts, and the inputs.
@@ -183,38 +179,27 @@ class RunDir:
         Raises:
             DataError: the program was not exported, or is damaged.
         """
-        file = self.path / "program" / "layout.json"
-        if not file.is_file():
+        folder = self.path / "program"
+        if not folder.is_dir():
             raise DataError(
                 "The folder holds no program, so it cannot be resumed alone.",
-                got=f"no {file}",
+                got=f"no {folder}",
                 expected="a run whose step could be exported",
                 try_="driver.run(state, ..., out=another folder) from the last state you have",
             )
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            tables = {n: Layout.from_json(t) for n, t in record["tables"].items()}
-            known = record["format"] == FORMAT and int(record["plan"]["steps"]) >= 0
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"The file {file} is damaged.",
-                got=f"{type(error).__name__}: {error}",
-                expected="the record written at the start of the run",
-                try_="an intact copy of the folder",
-            ) from None
-        if not known:
+        _, inputs, record = checkpoint.restore(folder)
+        if record["format"] != FORMAT:
             raise DataError(
                 "The folder was written in another format.",
                 got=record["format"],
                 expected=FORMAT,
                 try_="the version named in environment.json",
             )
-        return record, tables, checkpoint.restore(self.path / "program" / "inputs")[1]
+        return record, {n: Layout.from_json(t) for n, t in record["tables"].items()}, inputs
 
     def read_blob(self, name: str) -> bytes:
-        """The bytes of one exported program, empty where there is none."""
-        file = self.path / "program" / f"{name}.bin"
-        return file.read_bytes() if file.is_file() else b""
+        """The bytes of one exported program, which `read_program` has checked."""
+        return (self.path / "program" / f"{name}.bin").read_bytes()
 
     # ------------------------------------------------------------------------------------------ result
 
