@@ -9,6 +9,7 @@ from flax import nnx
 
 import drivers
 import qml
+from drivers.integrators import Flow
 from qml._core.errors import ConfigError, SpaceError
 from tests.helpers.zscore import assert_z
 
@@ -42,13 +43,37 @@ def angle(state, psi: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("method, order", [(drivers.Euler, 1), (drivers.Heun, 2), (drivers.RK4, 4)])
-def test_orders(table, method, order):
+def test_orders_of_the_integrators(method, order):
+    """On y' = -y^2, whose solution is 1 / (1 + t)."""
+
+    def begin(y):
+        return y, y, Flow(lambda p: (jax.tree.map(lambda v: -(v**2), p), p["a"]), lambda change: change["a"])
+
     errors = []
-    for dt in (0.05, 0.025):
-        result = drivers.TDVP(HAMILTONIAN, method(dt), precondition=SR).run(table, time=0.4, every=0.2)
-        errors.append(angle(result.state, exact(table, 0.4)))
-    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.1
-    assert errors[1] < 0.1**order
+    for dt in (0.1, 0.05):
+        integrator = method(dt)
+        y, done = integrator.advance(begin, lambda _, p: p, {"a": jnp.ones(())}, dt, 1.0)
+        errors.append(abs(float(y["a"]) - 0.5))
+        assert int(done.steps) == round(1 / dt) and not bool(done.stalled)
+        assert abs(float(done.mean) - np.log(2)) < 0.6 * dt  # first stages: a left Riemann sum of 1 / (1 + t)
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.2
+
+
+def test_fixed_steps_divide_the_span():
+    def begin(y):
+        return y, y, Flow(lambda p: (jnp.ones(()), jnp.zeros(())), lambda change: change)
+
+    y, done = drivers.RK4(0.3).advance(begin, lambda _, p: p, jnp.zeros(()), 0.3, 1.0)
+    assert abs(float(y) - 1.0) < 1e-14 and int(done.steps) == 4 and abs(float(done.dt) - 0.25) < 1e-15
+
+
+def test_adaptive_steps_stall_where_there_is_no_solution():
+    def begin(y):
+        return y, y, Flow(lambda p: (p**2, jnp.zeros(())), jnp.abs)
+
+    driver = drivers.Heun(rtol=1e-3)
+    y, done = driver.advance(begin, lambda _, p: p, jnp.ones(()), 0.1, 2.0)  # 1 / (1 - t) ends at t = 1
+    assert bool(done.stalled) and float(y) > 100
 
 
 def test_observables_follow_the_exact_evolution(table):
