@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate import Roulette, SampledExpectation, sampled
@@ -126,7 +127,7 @@ class Expectation:
         """
         theta = self._parameters(theta)
         value, radius, mass = self.function(theta, self.coefficients, self.arrays)
-        if not isinstance(value, jax.core.Tracer) and not np.isfinite(value):
+        if not isinstance(value, Tracer) and not np.isfinite(value):
             raise never_ends(float(radius), float(mass))
         return value
 

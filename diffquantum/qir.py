@@ -175,7 +175,7 @@ class _Function:
             condition = None
             for position, instruction in enumerate(self.blocks[name]):
                 if (name, position) in self.tail:
-                    code += self.again(self.tail[name, position], instruction)
+                    code += self.again(self.tail[name, position], instruction)  # type: ignore[arg-type]
                     targets = (self.entry,)
                     break
                 if opcode_of(instruction) == "BR":

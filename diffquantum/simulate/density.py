@@ -63,6 +63,7 @@ class Exact:
         self.final: list[Configuration]
         self.ops, self.final = explorer.run()
         self.weights = _weights(self.payload, self.final)
+        self.scales = explorer.scales
         self.spaces = self._spaces(explorer.dependence)
 
     def _spaces(self, dependence: set[tuple[int, int]]) -> dict[Stage, Space]:
@@ -98,9 +99,8 @@ class Exact:
 
     def end(self, theta: Any, arrays: dict) -> tuple[Any, Any, Any]:
         """Final components `[configurations, moments, 4, ..., 4]`, largest radius, and total probability (JAX)."""
-        solver = TraceSolver(
-            {t: Space(arrays.get(i), s.blocks, s.moments) for i, (t, s) in enumerate(self.spaces.items())}
-        )
+        found = {t: Space(arrays.get(i), s.blocks, s.moments) for i, (t, s) in enumerate(self.spaces.items())}
+        solver = TraceSolver(found, self.scales)
         x = Run(jnp, theta, solver).apply(self.ops, self.start(jnp))[0]
         radius = jnp.max(jnp.stack(solver.radius)) if solver.radius else jnp.zeros(())
         return x, radius, jnp.sum(x[(slice(None), 0) + (0,) * self.program.qubits])

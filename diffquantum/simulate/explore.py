@@ -48,6 +48,7 @@ class Explorer:
         self.work = 0
         self.number = {id(s): i for i, s in enumerate(s for s in walk(program.body) if isinstance(s, While))}
         self.dependence: set[tuple[int, int]] = set()  # moment i is computed from moment j
+        self.scales = False  # a payload variable is multiplied by a number that may exceed 1
 
     def run(self) -> tuple[Ops, list[Configuration]]:
         """The maps of the whole program from the empty configuration, and the final configurations."""
@@ -244,6 +245,7 @@ class Explorer:
             return (), configurations
         update = self.payload.update(target, statement.value)
         self.dependence |= set(update)
+        self.scales |= any(i == j and not (isinstance(v, Const) and abs(v.value) <= 1) for (i, j), v in update.items())
         entries = tuple(
             tuple((i, j, self.resolve(value, c)) for (i, j), value in update.items()) for c in configurations
         )

@@ -25,6 +25,7 @@ DENSE = 300  # largest reduced system
 STORED = 2**24  # most numbers in one basis
 RADIUS = 1 - 1e-8  # a larger spectral radius means that the loop does not end
 RESIDUAL = 1e-9  # relative residual an iterative solution must reach
+TURNS = 400  # turns whose growth is looked at
 NOISE = 1e-13  # shorter vectors are rounding
 NEW = 1e-9  # length of what a unit vector must have outside a basis to be a new direction
 
@@ -51,11 +52,9 @@ class Bases:
         if basis is None or not images:
             return b if not images else _iterate(run, stage, b, 1e-2)  # any vector of the reached space will do
         matrix = np.eye(len(basis)) - basis @ np.concatenate(images).T
-        factors, condition = scipy.linalg.lu_factor(matrix, check_finite=False), np.linalg.norm(matrix, 1)
-        if scipy.linalg.lapack.dgecon(factors[0], condition)[0] < 1e-14:
+        if 1.0 / np.linalg.cond(matrix, 1) < 1e-14:
             raise never_ends(1.0)
-        right = basis @ _rows(b).T
-        return (scipy.linalg.lu_solve(factors, right, check_finite=False).T @ basis).reshape(b.shape)
+        return (np.linalg.solve(matrix, basis @ _rows(b).T).T @ basis).reshape(b.shape)
 
     def add(self, stage: Stage, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
         """Add the directions of `rows` that are new; returns them, `None` if the basis has become too large.
@@ -88,7 +87,8 @@ def _directions(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
     rows = rows[np.linalg.norm(rows, axis=1) > NEW]
     if not len(rows):
         return rows
-    q, r, _ = scipy.linalg.qr(rows.T, mode="economic", pivoting=True, check_finite=False)
+    factors: Any = scipy.linalg.qr(rows.T, mode="economic", pivoting=True, check_finite=False)
+    q, r, _ = factors
     new = q[:, np.abs(np.diag(r)) > NEW].T
     new = new - (new @ basis.T) @ basis
     return new / np.linalg.norm(new, axis=1, keepdims=True)
@@ -102,7 +102,7 @@ def _iterate(run: Run, stage: Stage, b: np.ndarray, tolerance: float = 1e-12) ->
         state = v.reshape(1, *b.shape[1:])
         return (state - stage.turn(run, state)).ravel()
 
-    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
+    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=float)  # type: ignore[call-arg]
     out = [scipy.sparse.linalg.gmres(system, x.ravel(), rtol=tolerance, atol=0.0, restart=60, maxiter=50)[0] for x in b]
     return np.array(out).reshape(b.shape)
 
@@ -219,13 +219,12 @@ def _largest(run: Run, stage: Stage, b: np.ndarray, moments: tuple[int, ...]) ->
         return (stage.turn(run, v.reshape(shape) * keep) * keep).ravel()
 
     size = int(np.prod(shape))
-    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=np.float64)
+    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=float)  # type: ignore[call-arg]
     start = b[:1].sum(axis=2, keepdims=True) * keep  # what enters the cycle, in these moments
     vector = matvec(np.broadcast_to(start, shape).ravel()) + np.broadcast_to(start, shape).ravel()
     try:
-        values = scipy.sparse.linalg.eigs(
-            system, 1, v0=vector, ncv=30, maxiter=20, tol=1e-10, return_eigenvectors=False
-        )
+        settings: Any = {"v0": vector, "ncv": min(30, size), "maxiter": 20, "tol": 1e-10, "return_eigenvectors": False}
+        values = scipy.sparse.linalg.eigs(system, 1, **settings)
     except scipy.sparse.linalg.ArpackNoConvergence:
         return _growth(matvec, vector)
     return float(np.abs(values[0]))
@@ -248,10 +247,15 @@ class TraceSolver:
 
     Factors are made once, from parameters whose derivative is stopped: only the product with the matrix carries
     derivatives. `radius` collects the spectral radius of each cycle (infinite where a solve failed).
+
+    Args:
+        spaces: the space each cycle reaches.
+        scales: whether a payload variable is multiplied by a number that may exceed 1; then an equation of the whole
+            space can have a solution though the mean does not exist, and the growth of many turns is looked at.
     """
 
-    def __init__(self, spaces: dict[Stage, Space]):
-        self.spaces = spaces
+    def __init__(self, spaces: dict[Stage, Space], scales: bool = False):
+        self.spaces, self.scales = spaces, scales
         self.factors: dict[Stage, Any] = {}
         self.radius: list[Any] = []
 
@@ -295,8 +299,22 @@ class TraceSolver:
 
         x = lax.custom_linear_solve(matvec, b, solve, solve)
         if outer:
-            self.radius.append(jnp.where(jnp.all(jnp.isfinite(lax.stop_gradient(x))), 0.0, jnp.inf))
+            solved = jnp.all(jnp.isfinite(lax.stop_gradient(x)))
+            self.radius.append(jnp.where(solved, self.growth(frozen, stage, b) if self.scales else 0.0, jnp.inf))
         return x
+
+    def growth(self, frozen: Run, stage: Stage, b: Any) -> Any:
+        """Growth of what enters a cycle in one turn, on average over the second half of many turns."""
+
+        def turn(i: Any, carry: Any) -> Any:
+            log, x = carry
+            x = stage.turn(frozen, x)
+            norm = jnp.sqrt(jnp.sum(x * x))
+            safe = jnp.where(norm > 0.0, norm, 1.0)
+            return log + jnp.where((i >= TURNS // 2) & (norm > 0.0), jnp.log(safe), 0.0), x / safe
+
+        log, x = lax.fori_loop(0, TURNS, turn, (jnp.zeros(()), lax.stop_gradient(b)))
+        return jnp.where(jnp.any(x != 0.0), jnp.exp(log / (TURNS - TURNS // 2)), 0.0)
 
 
 def _rows(x: Any) -> Any:

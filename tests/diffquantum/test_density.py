@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import diffquantum
@@ -127,8 +127,7 @@ def test_moments():
 angles = st.sampled_from([Parameter(0), Parameter(1), Binary("mul", Parameter(0), Const(0.5)), Const(0.7)])
 qubit = st.sampled_from([0, 1]).map(Const)
 bits = st.sampled_from(["a", "b"])
-counts = st.sampled_from(["n", "w"])
-amount = st.sampled_from([Const(1), Const(2), Var("n"), Unary("float", Var("a")), Parameter(1)])
+amount = st.sampled_from([Const(1), Const(2), Unary("float", Var("a")), Parameter(1)])
 gates = st.one_of(
     st.tuples(st.sampled_from(["rx", "ry", "rz"]), qubit, angles).map(lambda t: Gate(t[0], (t[1],), t[2])),
     st.sampled_from(["cx", "swap", "cz"]).map(lambda n: Gate(n, (Const(0), Const(1)))),
@@ -138,7 +137,8 @@ steps = st.one_of(
     gates,
     st.tuples(qubit, bits, st.booleans()).map(lambda t: Measure(*t)),
     qubit.map(Reset),
-    st.tuples(counts, amount).map(lambda t: Assign(t[0], Binary("add", Var(t[0]), t[1]))),
+    amount.map(lambda e: Assign("n", Binary("add", Var("n"), e))),
+    st.one_of(amount, st.just(Var("n"))).map(lambda e: Assign("w", Binary("add", Var("w"), e))),
     bits.map(lambda b: Assign("c", Binary("xor", Var("c"), Var(b)))),
     st.just(Assign("w", Binary("mul", Var("w"), Const(0.5)))),
 )
@@ -148,7 +148,7 @@ branches = st.tuples(bits, st.lists(steps, max_size=3), st.lists(steps, max_size
 blocks = st.lists(st.one_of(steps, branches), max_size=4)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True, phases=(Phase.generate,))
 @given(blocks, blocks, blocks, blocks)
 def test_random_programs(start, before, body, end):
     """Loops around random statements, with counters, weights and parities that are returned."""
@@ -188,6 +188,15 @@ def test_whole_space_solver_agrees(monkeypatch):
     with pytest.raises(TerminationError):
         mean(jnp.array([0.0, 0.7]))
     assert np.isnan(jax.jit(mean)(jnp.array([0.0, 0.7])))
+
+
+def test_whole_space_solver_sees_means_that_do_not_exist(monkeypatch):
+    monkeypatch.setattr(loops, "DENSE", 0)
+    mean = diffquantum.expectation(loop("T12_Discount"))
+    np.testing.assert_allclose(mean(jnp.array([1.0, 0.9])), 0.7490252204876948, rtol=1e-10)
+    assert np.isnan(jax.jit(mean)(jnp.array([1.0, 2.0])))
+    with pytest.raises(TerminationError):
+        mean.exact.means([1.0, 2.0])
 
 
 def test_spectral_radius():

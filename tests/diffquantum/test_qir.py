@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from diffquantum.errors import UnsupportedError
@@ -81,7 +81,7 @@ graphs = st.integers(3, 8).flatmap(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, phases=(Phase.generate,))
 @given(graphs, st.integers(0, 100))
 def test_structure_keeps_the_path(edges, start):
     """Random graphs, loops with several exits among them: the nested program visits the same nodes."""
@@ -236,7 +236,7 @@ def bounded(body, turns, counter):
     return (Assign(counter, Const(0)), While((), Binary("lt", Var(counter), Const(turns)), (*body, step)))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, phases=(Phase.generate,))
 @given(
     st.lists(statements, max_size=4),
     st.lists(statements, max_size=4),
