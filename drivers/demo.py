@@ -16,6 +16,7 @@ import diffquantum
 import qml
 import symmetries
 from diffquantum.compiler import context
+from diffquantum.estimate import tuned
 from drivers import plot
 from drivers.integrators import Heun
 from drivers.program import ProgramFit
@@ -104,11 +105,11 @@ def ground_state(out: pathlib.Path, small: bool) -> list[Row]:
     hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.5)
     exact = float(qml.exact.ground_state(hamiltonian).energies[0])
     sector = symmetries.Sector(symmetries.space_group(lattice), momentum=(0, 0))
-    ansatz = qml.ansatz.GCNN(sector, layers=2, features=4, rngs=nnx.Rngs(0))
-    state = qml.MCState(ansatz, hilbert, samples=256, chains=64, key=jax.random.key(1))
-    driver = VMC(hamiltonian, optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-3))
-    result = driver.run(state, steps=20 if small else 150, out=out)
-    plot.energy(result.history, exact, out=out / "plots" / "energy.png", title=f"{sector.label} of {lattice}")
+    ansatz = qml.ansatz.GCNN(sector, layers=3, features=2, rngs=nnx.Rngs(0))
+    state = qml.MCState(ansatz, hilbert, samples=512, chains=128, key=jax.random.key(1))
+    driver = VMC(hamiltonian, optax.sgd(0.1), precondition=qml.estimate.SR(shift=1e-3))
+    result = driver.run(state, steps=60 if small else 160, out=out)
+    plot.energy(result.history, exact, out=out / "plots" / "energy.png", title="J1-J2 square lattice, J2 / J1 = 0.5")
     per_site = result.energy / lattice.n_sites
     return [
         _row("energy", result.energy, exact),
@@ -144,17 +145,18 @@ def program(out: pathlib.Path, small: bool) -> list[Row]:
     theta = jnp.array(POINT)
     closed = jax.value_and_grad(_closed_form)(theta)
     exact = jax.value_and_grad(diffquantum.expectation(loaded))(theta)
-    shots = 4_000 if small else 100_000
-    sampled = diffquantum.expectation(loaded, shots=shots, loops=diffquantum.Roulette())
-    value_key, gradient_key = jax.random.split(jax.random.key(0))
+    shots = 4_000 if small else 400_000
+    value_key, gradient_key, pilot_key = jax.random.split(jax.random.key(0), 3)
+    law = tuned(loaded, None, theta, pilot_key)
+    sampled = diffquantum.expectation(loaded, shots=shots, loops=law)
     value, gradient = sampled(theta, value_key), sampled.gradient(theta, gradient_key)
     rows = [Row("mean, loop solved", float(exact[0]), float(closed[0])), _row("mean, shots", value, closed[0])]
     for j, name in enumerate(loaded.parameters):
         true = float(closed[1][j])
         rows += [
             Row(f"d/d{name}, loop solved", float(exact[1][j]), true),
-            _row(f"d/d{name}, randomised estimator", gradient[j], true),
-            _differences(text, j, shots // 5, true),
+            _row(f"d/d{name}, random insertion", gradient[j], true),
+            _differences(text, j, shots // 10, true),
         ]
     fit = ProgramFit(diffquantum.expectation(loaded), optax.adam(0.1)).run(theta, steps=20 if small else 100, out=out)
     plot.energy(fit.history, out=out / "plots" / "energy.png", title="mean of RusZ under descent")
@@ -182,7 +184,7 @@ def _differences(text: str, index: int, shots: int, true: float) -> Row:
         variances.append(ones.var(ddof=1) / shots)
     error = float(np.sqrt(sum(variances))) / (2 * step)
     name = ("theta", "phi")[index]
-    return Row(f"d/d{name}, differences of Q# shots", float(means[0] - means[1]) / (2 * step), true, error)
+    return Row(f"d/d{name}, Q# shots differenced", float(means[0] - means[1]) / (2 * step), true, error)
 
 
 def thermal(out: pathlib.Path, small: bool) -> list[Row]:
@@ -209,12 +211,13 @@ def learning(out: pathlib.Path, small: bool) -> list[Row]:
     model = qml.gibbs.PauliGibbs.local(hilbert, lattice, body=2)
     draw, measure = jax.random.split(jax.random.key(3))
     theta = 0.4 * jax.random.normal(draw, model.theta.shape)
-    shots = model.with_theta(theta).sample(measure, shots=1_000)
+    shots = model.with_theta(theta).sample(measure, shots=20_000)
     result = QPMD(qml.gibbs.DataObjective(shots), step_size=0.5).run(model, steps=100, out=out)
     learned = result.state.hamiltonian(beta=1.0)
     plot.coefficients(result.state, theta, out=out / "plots" / "coefficients.png", title="learned couplings")
     found, error = np.asarray(learned.coefficients.mean), np.asarray(learned.coefficients.error)
     largest = np.argsort(-np.abs(np.asarray(theta)))[:3]
     rows = [Row(learned.terms[j], float(found[j]), float(theta[j]), float(error[j])) for j in largest]
-    z = (found - np.asarray(theta)) / error
-    return [*rows, Row(f"rms z-score of {len(z)} couplings", float(np.sqrt(np.mean(z**2))), 1.0)]
+    gap = found - np.asarray(theta)
+    chi_squared = float(gap @ np.linalg.solve(np.asarray(learned.covariance), gap)) / len(gap)
+    return [*rows, Row(f"chi^2 / {len(gap)} couplings", chi_squared, 1.0, float(np.sqrt(2 / len(gap))))]
