@@ -145,3 +145,24 @@ def test_critical_chain_of_16():
     assert abs(float(result.energy.mean) - exact) + 2 * float(result.energy.error) < 1e-3 * abs(exact)
     assert float(result.energy.mean) > exact - 4 * float(result.energy.error)
     assert float(result.energy.r_hat) < 1.02
+
+
+@pytest.mark.slow
+def test_heisenberg_square():
+    """Heisenberg on 4x4 in a Marshall-rotated machine that a user writes as a function, within 1e-3."""
+    lattice = qml.lattice.Square(4, 4)
+    space = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
+    operator = qml.operator.Heisenberg(space, lattice)
+    model = qml.ansatz.RBM(space, alpha=4, std=0.05, rngs=nnx.Rngs(0))
+    machine, params = qml.ansatz.to_ansatz(model, space)
+    sublattice = np.asarray(lattice.positions).round().sum(axis=1) % 2
+
+    def log_psi(params, x):
+        return machine.log_psi(params, x) + 0.5j * jnp.pi * jnp.sum(sublattice[None, :] * (1 - x), axis=1)
+
+    state = qml.MCState((params, log_psi), space, samples=2048, chains=256, key=jax.random.key(1))
+    optimizer = optax.sgd(optax.cosine_decay_schedule(0.1, 200, 0.1))
+    result = drivers.VMC(operator, optimizer, precondition=qml.estimate.SR(shift=1e-3)).run(state, steps=200)
+    exact = -11.228483208429
+    assert abs(float(result.energy.mean) - exact) + float(result.energy.error) < 1e-3 * abs(exact)
+    assert float(result.energy.mean) > exact - 4 * float(result.energy.error)
