@@ -53,6 +53,7 @@ def choose(index: Expression, choices: list[Expression]) -> Expression:
 
 
 def opcode_of(instruction) -> str:
+    """Name of the operation of an instruction, such as `FADD`."""
     return str(instruction.opcode).split(".")[-1]
 
 
@@ -133,6 +134,7 @@ def kind_of(shape: list[tuple[str, int]], kinds: list[str]) -> OutputKind:
 
 
 def unsupported(what: str) -> UnsupportedError:
+    """The error for a construct that the compiler lets through and the reader does not know."""
     return UnsupportedError(
         f"The compiled program uses {what}.",
         got=what,

@@ -6,7 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from drivers.base import AbstractDriver, Status
+from drivers.base import AbstractDriver
+from drivers.io.result import Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import PauliGibbs

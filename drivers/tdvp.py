@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from drivers.base import AbstractDriver, Status, whole_steps
+from drivers.base import AbstractDriver, whole_steps
 from drivers.integrators import Flow, RungeKutta
+from drivers.io.result import Status
 from drivers.measure import check_job, energy_info, observed, reseeded, settled
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.types import Array, Params

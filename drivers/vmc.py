@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from drivers.base import AbstractDriver, Status, whole_steps
+from drivers.base import AbstractDriver, whole_steps
+from drivers.io.result import Status
 from drivers.measure import check_job, energy_info, fresh_energy, observed, reseeded, settled
 from qml._core import tree
 from qml._core.errors import ConfigError

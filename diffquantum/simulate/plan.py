@@ -109,6 +109,7 @@ class Map:
 
 
 def reset(qubit: int) -> Map:
+    """Put a qubit back to |0>."""
     return Map(qubit, tuple(map(tuple, RESET)))
 
 
