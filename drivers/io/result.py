@@ -155,7 +155,7 @@ class Result:
         lines = [f"{name:<14}{_number(plain[name])}" for name in first[:8]]
         lines += [f"{'doubt':<14}{text}" for text in doubts(shown)]
         lines.append(f"{'status':<14}{self.status}: {self.message}")
-        lines.append(f"{'time':<14}{self.wall_time:.1f} s, and {self.compile_time:.1f} s to compile")
+        lines.append(f"{'wall time':<14}{self.wall_time:.1f} s, and {self.compile_time:.1f} s to compile")
         lines.append(f"{'saved':<14}{self.out if self.out is not None else 'nowhere (out=None)'}")
         return "\n".join(lines)
 
