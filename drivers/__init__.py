@@ -21,7 +21,7 @@ _NAMES = {
     "Status": "io.result",
     "History": "io.history",
 }
-_ROOMS = ("base", "io", "plot")
+_ROOMS = ("base", "config", "io", "plot")
 
 
 def __getattr__(name):

@@ -90,6 +90,11 @@ class Loop:
                     leaves, pending = out[0], (step, out)
                 end = pending and self._settle(pending, callbacks, line, stop, begin)
             return end or (Status.FINISHED, f"{self.done} steps done")
+        except BaseException:  # an error of a callback, or a second Ctrl-C: what is done stays
+            self.save()
+            if self._metrics is not None:
+                self._metrics.close()
+            raise
         finally:
             line.close()
             self.seconds = clock.monotonic() - begin

@@ -239,3 +239,15 @@ def test_a_step_with_a_host_callback_runs_but_says_that_it_cannot_be_resumed(tmp
     assert float(result.state) == 3.0 and len(drivers.History.load(tmp_path / "run" / "metrics.jsonl")) == 3
     with pytest.raises(DataError, match="no program"):
         drivers.resume(tmp_path / "run", steps=1)
+
+
+def test_an_error_of_a_callback_loses_nothing(whole, tmp_path):
+    def breaks(record):
+        if record.step == 7:
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        toy().run(jnp.zeros(3), steps=20, out=tmp_path / "run", callbacks=[breaks])
+    rest = drivers.resume(tmp_path / "run")
+    assert rest.steps == 20
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (whole[1] / "metrics.jsonl").read_bytes()
