@@ -34,7 +34,7 @@ from qml._core.errors import ShapeError
 from qml._core.types import Array, RandomKey
 
 LIMIT = 1_000_000
-LANES = 1024  # shots held at once
+AMPLITUDES = 2**13  # of the states of all shots held at once, so that they stay in the cache
 
 
 class Samples(eqx.Module):
@@ -121,11 +121,11 @@ def sample(
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7, 8))
 def _sample(program, theta, key, coefficients, strings, shots, outcomes, limit, dtype) -> Samples:
     words = jax.random.bits(key, (2,), jnp.uint32)
-    lanes = min(LANES, max(shots, 1))
-    chunks = -(-shots // lanes)
     coins = coin_qubits(program)
     place = {q: i for i, q in enumerate(q for q in range(program.qubits) if q not in coins)}
     types = variable_types(program)
+    lanes = min(max(AMPLITUDES >> len(place), 32), 1024, max(shots, 1))
+    chunks = -(-shots // lanes)
 
     def chunk(lost: Array, number: Array) -> tuple[Array, Samples]:
         index = number * np.uint32(lanes) + jnp.arange(lanes, dtype=jnp.uint32)

@@ -1,8 +1,7 @@
 r"""State vectors of many shots at once, in real arithmetic, with the shots on the last axis.
 
-A state of $n$ qubits is $2^m$ blocks ($m = \min(n, 5)$), one for each setting of the first $m$ qubits; a block has
-shape `[2, ..., 2, shots]` over the other qubits. Gates on the first qubits are then plain arithmetic on whole arrays
-of shots, which the compiler fuses into a few loops.
+A state is two blocks, one for each setting of the first qubit; a block has shape `[2, ..., 2, shots]` over the other
+qubits. Gates are then plain arithmetic on whole arrays of shots, which the compiler fuses into a few loops.
 """
 
 import itertools
@@ -15,7 +14,7 @@ import numpy as np
 from diffquantum.ir import ROTATIONS
 from qml._core.types import Array
 
-LISTED = 5  # qubits that are unrolled into separate blocks
+LISTED = 1  # leading qubits that are unrolled into separate blocks; more of them make long programs slow to compile
 Pair = tuple[Array, Array]  # real and imaginary part
 
 

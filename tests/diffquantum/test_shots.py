@@ -69,12 +69,14 @@ def full(matrix: np.ndarray, qubits, n: int) -> np.ndarray:
     return np.moveaxis(t, range(k), qubits).reshape(2**n, 2**n)
 
 
-@pytest.mark.parametrize("n", [3, 7])
+@pytest.mark.parametrize("n", [1, 4])
 def test_gates_against_matrices(n):
     rng = np.random.default_rng(n)
     v = random_state(n, n)
-    for name in (*FIXED, *ROTATIONS) if n < 7 else ("h", "cy", "ccx", "rx", "ryy"):
+    for name in (*FIXED, *ROTATIONS):
         k = len(ROTATIONS[name]) if name in ROTATIONS else ARITY[name]
+        if k > n:
+            continue
         qubits = rng.permutation(n)[:k].tolist()
         mask = np.array([True, False, True])
         if name in ROTATIONS:
