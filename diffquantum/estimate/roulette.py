@@ -7,13 +7,19 @@ did not see.
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffquantum.estimate.sampled import pauli_terms
 from diffquantum.ir import Program
 from diffquantum.simulate.shots import sample
-from diffquantum.transform.derivative import has_unbounded_occurrences, occurrence_program, parameter_number
+from diffquantum.transform.derivative import (
+    has_unbounded_occurrences,
+    insertion_program,
+    occurrence_program,
+    parameter_number,
+)
 from diffquantum.transform.gadget import Roulette, heavy_tail
 from qml._core.errors import ConvergenceError
 from qml._core.types import Array, RandomKey
@@ -41,13 +47,13 @@ def tuned(
         observable: a `PauliSum` on the register, or `None`.
         theta: the parameters `[params]`; the law stays valid elsewhere, only less sharp.
         key: a typed key.
-        shots: runs of the pilot.
+        shots: runs of the pilot, and as many again to fit the baselines.
         parameter: the parameter to differentiate; `None` is all together.
         heavy: share of the heavy tail, in (0, 1].
         table: largest number of hazards.
 
     Returns:
-        Hazards, and for programs that return numbers baselines $b_k = E[f | k \text{ reached}]$.
+        Hazards, and for programs that return numbers baselines near $E[f | \text{shift at } k]$.
 
     Raises:
         ConvergenceError: a run of the pilot did not end.
@@ -55,33 +61,48 @@ def tuned(
     which = range(len(program.parameters)) if parameter is None else (parameter_number(program, parameter),)
     if not has_unbounded_occurrences(program, which):
         return Roulette()
-    values, reached = _pilot(occurrence_program(program, which), observable, theta, key, shots)
-    longest = int(reached.max(initial=1))
-    count = max(int(np.sum([np.sum(reached >= k) >= ENOUGH for k in range(1, min(longest, table) + 1)])), 1)
-    baseline = np.zeros(count)
-    spread = np.zeros(count)
-    for k in range(count):
-        here = values[reached > k]
-        baseline[k] = here.mean() if observable is None and len(here) else 0.0
-        spread[k] = np.sqrt(np.sum((here - baseline[k]) ** 2) / shots)
+    first, second = jax.random.split(key)
+    values, (reached,) = _pilot(occurrence_program(program, which), observable, theta, first, shots)
+    count = sum(np.sum(reached >= k) >= ENOUGH for k in range(1, min(int(reached.max()), table) + 1))
+    count = max(int(count), 1)
+    rows = [values[reached > k] for k in range(count)]
+    centre = np.array([row.mean() if observable is None and len(row) else 0.0 for row in rows])
+    spread = np.array([np.sqrt(np.sum((row - b) ** 2) / shots) for row, b in zip(rows, centre)])
     spread = np.maximum(spread, 1e-3 * spread.max(initial=1e-300) / np.arange(1, count + 1))
     half = count // 2
-    left = np.mean(reached[reached > half] - half)  # 1 / (1 - chance to go on)
+    left = np.mean(reached[reached > half] - half) if np.any(reached > half) else 1.0  # 1 / (1 - chance to go on)
     ratio = float(np.clip(np.sqrt(1 - 1 / left), 0.3, 0.9999))
     size = int(min(table, max(count, count + np.log(0.01) / np.log(ratio))))
     law = np.concatenate([spread, spread[-1] * ratio ** np.arange(1, size - count + 1)])
-    beyond = law[-1] * ratio / (1 - ratio)
-    tail = np.cumsum(law[::-1])[::-1] + beyond
+    tail = np.cumsum(law[::-1])[::-1] + law[-1] * ratio / (1 - ratio)
     mass, rest = heavy_tail(size)
     hazards = ((1 - heavy) * law / tail[0] + heavy * mass) / ((1 - heavy) * tail / tail[0] + heavy * rest)
-    levels = np.concatenate([baseline, np.full(size - count, baseline[-1])])
-    return Roulette(tuple(hazards.tolist()), tuple(levels.tolist()) if observable is None else ())
+    found = Roulette(tuple(hazards.tolist()))
+    if observable is not None:
+        return found
+    centre = _continued(centre, np.array([len(row) for row in rows]), size)
+    values, (fired, place) = _pilot(insertion_program(program, which, found), None, theta, second, shots)
+    moved = values[fired] - centre[place[fired]]  # a shift moves the output; on average over all places:
+    centre = centre + (moved.mean() if len(moved) else 0.0)
+    return Roulette(found.hazards, tuple(centre.tolist()))
+
+
+def _continued(centre: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
+    """Mean outputs by occurrence, where few runs get that far along a straight line."""
+    k = np.arange(len(centre))
+    late = k >= len(k) // 2
+    slope, start = 0.0, centre[-1]
+    if np.sum(late) > 1:
+        slope, start = np.polyfit(k[late], centre[late], 1, w=np.sqrt(rows[late]))
+    few = np.arange(size) >= np.sum(rows >= 10 * ENOUGH)
+    line = start + slope * np.arange(size)
+    return np.where(few, line, np.concatenate([centre, np.zeros(size - len(centre))]))
 
 
 def _pilot(
     program: Program, observable: Any, theta: Array, key: RandomKey, shots: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs of the pilot's runs, and how many occurrences each passed."""
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """First output of the pilot's runs, times the observable, and the other outputs."""
     samples = sample(program, jnp.asarray(theta), key, shots, observable=pauli_terms(program, observable))
     if not np.all(np.asarray(samples.finished)):
         raise ConvergenceError(
@@ -90,7 +111,5 @@ def _pilot(
             expected="a program that ends with probability 1 at this theta",
             try_="another theta, or Roulette.mixture()",
         )
-    values = np.asarray(samples.outputs[0], float)
-    if samples.observable is not None:
-        values = values * np.asarray(samples.observable)
-    return values, np.asarray(samples.outputs[1])
+    first, *others = (np.asarray(x) for x in samples.outputs)
+    return first if samples.observable is None else first * np.asarray(samples.observable), others

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from diffquantum.check import check
 from diffquantum.ir import Assign, Block, Const, Expression, Gate, If, Program, Select, Statement, Var, While
 from diffquantum.ir import walk as statements_of
 from diffquantum.transform.gadget import Counter, Insertion, Roulette
@@ -28,7 +29,7 @@ from diffquantum.transform.simplify import (
     variable_types,
 )
 from diffquantum.transform.simplify import names as names_of
-from qml._core.errors import unknown_name
+from qml._core.errors import ConfigError, unknown_name
 
 
 def derivative(program: Program, parameter: int | str, loops: Roulette | None = None) -> Program:
@@ -48,7 +49,8 @@ def derivative(program: Program, parameter: int | str, loops: Roulette | None = 
         of such.
 
     Raises:
-        ConfigError: there is no such parameter.
+        ConfigError: there is no such parameter, or the law misses occurrences.
+        DifferentiationError: a parameter reaches a condition.
 
     Example:
         >>> from diffquantum.ir import Const, Gate, Measure, Parameter, Program, Var
@@ -63,7 +65,7 @@ def derivative(program: Program, parameter: int | str, loops: Roulette | None = 
     """
     j = parameter_number(program, parameter)
     label = "".join(c if c.isalnum() else "_" for c in program.parameters[j]).strip("_")
-    out = _transform(program, (j,), loops)
+    out, _ = _transform(program, (j,), loops)
     return dataclasses.replace(out, name=f"{program.name}_d_{label}")
 
 
@@ -74,7 +76,7 @@ def gradient_program(program: Program, parameters: Sequence[int], loops: Roulett
         UnsupportedError: the program returns several values.
     """
     single = dataclasses.replace(program, outputs=(number(program),) if program.outputs else (), kind="double")
-    out = _transform(single, tuple(parameters), loops)
+    out, _ = _transform(single, tuple(parameters), loops)
     return dataclasses.replace(out, name=f"{program.name}_gradient", kind="tuple")
 
 
@@ -90,6 +92,17 @@ def occurrence_program(program: Program, parameters: Sequence[int]) -> Program:
     rules = _Rules(tuple(parameters), tangents, Counter(count), ())
     body = (Assign(count, Const(0)), *rules.d(program.body))
     return dataclasses.replace(program, body=body, outputs=(number(program), Var(count)), kind="tuple")
+
+
+def insertion_program(program: Program, parameters: Sequence[int], loops: Roulette) -> Program:
+    """The program with shifts inserted, returning its number, whether one went in, and at which entry of the table.
+
+    Raises:
+        UnsupportedError: the program returns several values.
+    """
+    out, insertion = _transform(program, tuple(parameters), loops)
+    outputs = (number(program), Var(insertion.fired), Var(insertion.occurrence))
+    return dataclasses.replace(out, outputs=outputs, kind="tuple")
 
 
 def has_unbounded_occurrences(program: Program, parameters: Sequence[int]) -> bool:
@@ -158,7 +171,9 @@ class _Rules:
         return tuple(Assign(dx, slope) for dx, slope in moves)
 
 
-def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | None) -> Program:
+def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | None) -> tuple[Program, Insertion]:
+    """The derivative program for some parameters, and how it inserts."""
+    check(program)
     types = variable_types(program)
     taken = set(names_of(program))
 
@@ -175,7 +190,7 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
     if program.kind == "results":
         values = [number(program)]
     direct = any(not is_zero(slope) for value in values for slope in probe.jacobian(value))
-    law = loops if loops and loops.hazards else default_law(len(sites), any(sites), direct)
+    law = _law(loops, len(sites), any(sites), direct)
     insertion = Insertion(law, program.qubits, *variables_)
     rules = dataclasses.replace(probe, insertion=insertion)
     start = [Assign(t, ZERO) for table in tangents for t in table.values()]
@@ -183,7 +198,7 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
     outputs = tuple(
         _output(rules, insertion if sites else None, value, i) for value in values for i in range(len(parameters))
     )
-    return Program(
+    out = Program(
         name=program.name,
         parameters=program.parameters,
         qubits=program.qubits + bool(sites),
@@ -193,6 +208,7 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
         register=program.register,
         source=program.source,
     )
+    return out, insertion
 
 
 def _output(rules: _Rules, insertion: Insertion | None, value: Expression, i: int) -> Expression:
@@ -229,12 +245,19 @@ def _tangents(program: Program, parameter: int, new) -> dict[str, str]:
             tangents[x] = new(f"d{parameter}_{x}")
 
 
-def default_law(sites: int, in_loops: bool, direct: bool) -> Roulette:
-    """A law for a program: equal chances if the number of occurrences is bounded, else a mixture with a heavy tail.
+def _law(loops: Roulette | None, sites: int, in_loops: bool, direct: bool) -> Roulette:
+    """The law for a program: the one given, or equal chances where the number of occurrences is bounded, or a mixture.
 
-    Args:
-        sites: number of gates that depend on the parameters.
-        in_loops: whether one of them stands in a loop.
-        direct: whether the output depends on the parameters directly, which counts as a last occurrence.
+    An output that depends on the parameters directly counts as one more occurrence, at the end.
     """
-    return Roulette.mixture() if in_loops else Roulette.uniform(max(sites + direct, 1))
+    most = sites + direct
+    if loops is None or not loops.hazards:
+        return Roulette.mixture() if in_loops else Roulette.uniform(max(most, 1))
+    if 1.0 in loops.hazards and sites and (in_loops or loops.hazards.index(1.0) + 1 < most):
+        raise ConfigError(
+            "The law always inserts before the last occurrence, so the later ones would be lost.",
+            got=f"hazard 1 at occurrence {loops.hazards.index(1.0) + 1}",
+            expected="hazards below 1" if in_loops else f"no hazard of 1 before occurrence {most}",
+            try_="Roulette()",
+        )
+    return loops

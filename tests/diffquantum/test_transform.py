@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffquantum.errors import UnsupportedError
+from diffquantum.errors import DifferentiationError
 from diffquantum.ir import (
     Binary,
     Call,
@@ -32,7 +32,7 @@ from diffquantum.transform import Roulette, derivative, differentiate
 from diffquantum.transform.derivative import gradient_program, has_unbounded_occurrences, occurrence_program
 from diffquantum.transform.gadget import heavy_tail
 from diffquantum.transform.simplify import ZERO, add, divide, fresh, multiply, negate, number, select, subtract, type_of
-from qml._core.errors import ConfigError
+from qml._core.errors import ConfigError, GradketError
 from tests.helpers import programs as lib
 
 T, P = Parameter(0), Parameter(1)
@@ -185,6 +185,13 @@ def test_bad_laws_are_refused():
             make()
 
 
+def test_laws_that_miss_occurrences_are_refused():
+    for program, law in ((lib.RUS, Roulette((0.5, 1.0))), (lib.CIRCUIT, Roulette((1.0,)))):
+        with pytest.raises(ConfigError):
+            gradient_program(program, (0, 1), law)
+    assert derivative(lib.CIRCUIT, 1, Roulette((0.3, 1.0))).qubits == 3
+
+
 # ------------------------------------------------------------------------------------------ programs
 
 
@@ -232,11 +239,14 @@ def test_what_cannot_be_differentiated():
         derivative(lib.RUS, "q")
     with pytest.raises(ConfigError):
         derivative(lib.RUS, 2)
+    branch = Program("Branch", ("t",), 1, (If(Binary("lt", T, Const(1.0)), (Gate("x", (Const(0),)),)),), register=(0,))
+    with pytest.raises(DifferentiationError):
+        derivative(branch, 0)
     pair = Program("Pair", ("t",), 1, lib.GEOMETRIC.body, (Var("n"), Var("n")), "tuple")
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(GradketError):
         gradient_program(pair, (0,))
     assert len(derivative(pair, 0).outputs) == 2
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(GradketError):
         derivative(Program("Calls", ("t",), 1, (Call("f", ()),)), 0)
 
 
