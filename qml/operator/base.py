@@ -137,3 +137,20 @@ def table(operator: AbstractOperator) -> tuple[Array, Array, Array]:
         return columns, jnp.where(inside, elements, 0), operator.diagonal(x)
 
     return map_chunks(rows, hilbert.all_states(), chunk=_TABLE_CHUNK)
+
+
+def rows_of(operator: AbstractOperator, x: Any) -> Array:
+    """Configurations `[..., sites]` as an array, checked against the sites of the operator.
+
+    Raises:
+        ShapeError: there is not one entry for each site.
+    """
+    x = jnp.asarray(x)
+    if x.ndim == 0 or x.shape[-1] != operator.hilbert.n_sites:
+        raise ShapeError(
+            "The configurations do not fit the operator.",
+            got=f"shape {x.shape}",
+            expected=f"[..., {operator.hilbert.n_sites}], one entry per site",
+            try_="configurations of operator.hilbert",
+        )
+    return x

@@ -12,7 +12,7 @@ import numpy as np
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert
-from qml.operator.base import AbstractOperator, table
+from qml.operator.base import AbstractOperator, rows_of, table
 from qml.operator.coefficients import coefficient_dtype, is_traced, stack
 
 _ROUNDING = 1e-12
@@ -109,11 +109,11 @@ class LocalOperator(AbstractOperator):
 
     def diagonal(self, x: Configurations) -> Inexact[Array, "..."]:
         """Diagonal elements of `x[..., sites]`."""
-        return _diagonal(self, _rows(self, x))
+        return _diagonal(self, rows_of(self, x))
 
     def connected(self, x: Configurations) -> tuple[Int[Array, "... groups sites"], Inexact[Array, "... groups"]]:
         """Off-diagonal neighbours, one slot for each term and column that some row of its matrix reaches."""
-        return _connected(self, _rows(self, x))
+        return _connected(self, rows_of(self, x))
 
     def linear_map(self) -> Any:
         """The product with a vector, from the list of all matrix elements."""
@@ -271,18 +271,6 @@ def _check_leaving(places: Iterable[Places], hilbert: AbstractHilbert) -> None:
                     expected=f"matrices that keep the total S^z of {hilbert}",
                     try_="a space with magnetisation=None, or one matrix for the terms that cancel",
                 )
-
-
-def _rows(operator: LocalOperator, x: Any) -> Array:
-    x = jnp.asarray(x)
-    if x.ndim == 0 or x.shape[-1] != operator.hilbert.n_sites:
-        raise ShapeError(
-            "The configurations do not fit the operator.",
-            got=f"shape {x.shape}",
-            expected=f"[..., {operator.hilbert.n_sites}], one entry per site",
-            try_="configurations of operator.hilbert",
-        )
-    return x
 
 
 def _local_rows(operator: LocalOperator, places: Places, x: Array) -> Array:

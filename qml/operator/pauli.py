@@ -12,7 +12,7 @@ import numpy as np
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
-from qml.operator.base import AbstractOperator
+from qml.operator.base import AbstractOperator, rows_of
 from qml.operator.coefficients import coefficient_dtype, collect, is_traced, on_host, stack, sum_to
 from qml.operator.conserve import check_terms, sector_traces
 from qml.operator.matvec import elements, prepare
@@ -153,7 +153,7 @@ class PauliSum(AbstractOperator):
 
     def diagonal(self, x: Configurations) -> Inexact[Array, "..."]:
         """Diagonal elements of `x[..., sites]`."""
-        return _diagonal(self, _rows(self, x))
+        return _diagonal(self, rows_of(self, x))
 
     def connected(self, x: Configurations) -> tuple[Int[Array, "... groups sites"], Inexact[Array, "... groups"]]:
         """Off-diagonal neighbours, one for each flip mask: all strings that flip the same sites share it.
@@ -164,7 +164,7 @@ class PauliSum(AbstractOperator):
         Returns:
             Neighbours `[..., groups, sites]` in the dtype of `x`, and the elements `<x|O|x'>` `[..., groups]`.
         """
-        return _connected(self, _rows(self, x))
+        return _connected(self, rows_of(self, x))
 
     def linear_map(self) -> Any:
         """The matrix-free product with a vector in basis order, prepared once."""
@@ -337,18 +337,6 @@ def _times(a: PauliSum, b: PauliSum, keep: str, factor: int) -> PauliSum:
         np.result_type(values.dtype, np.complex64 if np.iscomplexobj(phases) else np.float32)
     )
     return build(pairs.strings, sum_to(values, pairs.target, len(pairs.strings)), a.hilbert)
-
-
-def _rows(operator: PauliSum, x: Any) -> Array:
-    x = jnp.asarray(x)
-    if x.ndim == 0 or x.shape[-1] != operator.hilbert.n_sites:
-        raise ShapeError(
-            "The configurations do not fit the operator.",
-            got=f"shape {x.shape}",
-            expected=f"[..., {operator.hilbert.n_sites}], one entry per site",
-            try_="configurations of operator.hilbert",
-        )
-    return x
 
 
 @jax.jit
