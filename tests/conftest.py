@@ -1,10 +1,14 @@
-"""Test settings: 64-bit, typed keys checked for reuse, rank promotion refused, compiled programs kept between runs."""
+"""Test settings: 64-bit, typed keys checked for reuse, rank promotion refused, compiled programs kept between runs.
+
+Tests spend their time in compiling small programs, so XLA's optimiser is off here (a third less time). Benchmarks, the
+demo and everything a user runs have it on; set XLA_FLAGS to test with it.
+"""
 
 import os
 
 os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0")
 
 import jax
 from jaxtyping import install_import_hook

@@ -80,16 +80,19 @@ def newton(
         lowest = engine.lowest_level(strings, direction)
         reach = means @ direction - lowest
         size = jnp.max(jnp.abs(direction))
-        converged = slope <= tolerance**2
+        residual = jnp.max(jnp.abs(gap))
+        reached = residual <= 4 * jnp.finfo(gap.dtype).eps
+        converged = (slope <= tolerance**2) | reached
         bounds = jnp.stack([lowest, state.levels[0]])
         values = jnp.stack([target @ direction, target @ now.theta])
         margin = 1e-10 * jnp.stack([jnp.maximum(size, 1e-3), 1 + jnp.max(jnp.abs(now.theta))])
         broken = (values < bounds - margin) & ~converged
         scale = jnp.min(jnp.where(broken, bounds / jnp.where(broken, values, 1.0), 1.0))
         feasible = ~jnp.any(broken)
-        open_line = (slope > 0) & (slope < reach)
+        # marginals on the edge of what states have: slope equals reach but for rounding, and a smaller slope is as safe
+        open_line = (slope > 0) & (reach > 0) & ~reached
         length = safe_step(
-            jnp.where(open_line, slope, 0.5),
+            jnp.where(open_line, jnp.minimum(slope, (1 - 1e-10) * reach), 0.5),
             jnp.where(open_line, direction @ metric @ direction, 1.0),
             jnp.where(open_line, reach, 1.0),
         )
@@ -98,7 +101,6 @@ def newton(
         theta = now.theta + length * direction
         taken = now.steps + jnp.where(length > 0, 1, 0)
         stuck = ~open_line & ~converged & feasible
-        residual = jnp.max(jnp.abs(gap))
         return Mirrored(theta, residual, taken, converged, feasible, scale), stuck
 
     begin = Mirrored(

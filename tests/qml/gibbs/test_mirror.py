@@ -78,10 +78,11 @@ def test_infeasible_marginals_are_proved_infeasible():
     assert inside.feasible and inside.converged
 
 
-def test_marginals_of_a_pure_state_stop_without_nan():
+@pytest.mark.parametrize("marginals", [(0.6, 0.8), (1.0, 0.0), (0.0, -1.0), (0.28, 0.96)])
+def test_marginals_of_a_pure_state_stop_without_nan(marginals):
     """Their couplings are infinite; the search goes as far as rounding lets the marginals tell."""
-    found = inverse_mirror(PauliGibbs(("X", "Z")), jnp.array([0.6, 0.8]), max_steps=40)
-    assert jnp.isfinite(found.theta).all() and jnp.linalg.norm(found.theta) > 12
+    found = inverse_mirror(PauliGibbs(("X", "Z")), jnp.array(marginals), max_steps=40)
+    assert jnp.isfinite(found.theta).all() and 12 < jnp.linalg.norm(found.theta) < 100 and found.converged
     assert found.residual < 1e-10
 
 
