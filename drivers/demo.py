@@ -100,7 +100,7 @@ def _free(out: pathlib.Path, name: str) -> pathlib.Path:
 
 def ground_state(out: pathlib.Path, small: bool) -> list[Row]:
     """The frustrated J1-J2 square lattice, J2/J1 = 0.5, by VMC with a symmetric network."""
-    lattice = qml.lattice.Square(4, 2 if small else 4)
+    lattice = qml.lattice.Square(4, 2 if small else 4, periodic=(True, not small))
     hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
     hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.5)
     exact = float(qml.exact.ground_state(hamiltonian).energies[0])

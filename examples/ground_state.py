@@ -17,7 +17,7 @@ import qml
 import symmetries
 
 small = "--small" in sys.argv
-lattice = qml.lattice.Square(2, 4) if small else qml.lattice.Square(4, 4)
+lattice = qml.lattice.Square(2, 4, periodic=(False, True)) if small else qml.lattice.Square(4, 4)
 hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
 hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.0 if small else 0.5)
 sector = symmetries.Sector(symmetries.space_group(lattice))

@@ -1,5 +1,6 @@
 """Lattices: where the sites are and which of them are neighbours."""
 
+from qml.lattice.bonds import GeometryWarning
 from qml.lattice.draw import draw
 from qml.lattice.graph import Graph, from_networkx
 from qml.lattice.lattice import Lattice
@@ -8,6 +9,7 @@ from qml.lattice.library import Chain, Cubic, Grid, Honeycomb, Kagome, Square, T
 __all__ = [
     "Chain",
     "Cubic",
+    "GeometryWarning",
     "Graph",
     "Grid",
     "Honeycomb",

@@ -6,8 +6,9 @@ import networkx as nx
 import numpy as np
 
 from qml._core.errors import need
-from qml.lattice.graph import Graph
-from qml.lattice.lattice import TOLERANCE, Lattice, _reduced
+from qml.lattice.graph import Edges, Graph
+from qml.lattice.lattice import Lattice
+from qml.lattice.torus import TOLERANCE, brought_inside
 
 
 def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
@@ -34,7 +35,7 @@ def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
         positions = np.array([layout[i] for i in range(lattice.n_sites)])
     else:
         positions = _project(lattice.positions)
-    for i, j in lattice.edges(order):
+    for i, j in _edges(lattice, order):
         straight = positions[j] - positions[i]
         step = _nearest(lattice, i, j) if isinstance(lattice, Lattice) else straight
         if np.allclose(step, straight):
@@ -50,10 +51,14 @@ def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
     return ax
 
 
+def _edges(lattice: Lattice | Graph, order: int) -> Edges:
+    return lattice._bonds(order).edges if isinstance(lattice, Lattice) else lattice.edges(order)
+
+
 def _nearest(lattice: Lattice, i: int, j: int) -> np.ndarray:
     """Projected vector from site i to an image of site j at the shortest distance, the direct one if it is as short."""
     straight = lattice.positions[j] - lattice.positions[i]
-    inside, images = _reduced(straight, lattice._torus)
+    inside, images = brought_inside(straight, lattice._torus)
     steps = np.concatenate([straight[None], inside + images])
     lengths = np.linalg.norm(steps, axis=1)
     return _project(steps[lengths < lengths.min() + TOLERANCE * lattice._scale][:1])[0]

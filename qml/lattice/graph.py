@@ -1,5 +1,7 @@
 """Graphs without geometry, and what they share with lattices."""
 
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -110,6 +112,36 @@ def checked_order(order: int) -> int:
     if order < 1:
         raise ShapeError("Neighbours are counted from 1.", got=order, expected="order >= 1", try_="order=1")
     return order
+
+
+def checked_colors(edges: Mapping[str, Any], n_sites: int) -> tuple[tuple[str, Edges], ...]:
+    """Coloured pairs, sorted, each once in all."""
+    if not isinstance(edges, Mapping) or not edges or not all(isinstance(name, str) and name for name in edges):
+        raise ShapeError(
+            "Coloured edges are a table of names and pairs.",
+            got=repr(edges),
+            expected="a dict from names of colours to lists of pairs of sites",
+            try_='{"x": [(0, 1)], "y": [(1, 2)]}',
+        )
+    colored, seen = [], set()
+    for name, pairs in edges.items():
+        row = []
+        for pair in pairs:
+            try:
+                i, j = sorted(operator.index(site) for site in pair)
+            except (TypeError, ValueError):
+                i = j = -1
+            if not 0 <= i < j < n_sites or (i, j) in seen:
+                raise ShapeError(
+                    f"The colour {name!r} has a pair that cannot be an edge.",
+                    got=repr(pair) + (" a second time" if (i, j) in seen else ""),
+                    expected=f"two different sites below {n_sites}, each pair once over all colours",
+                    try_="lattice.edges() lists the nearest neighbours",
+                )
+            seen.add((i, j))
+            row.append((i, j))
+        colored.append((name, tuple(sorted(row))))
+    return tuple(sorted(colored))
 
 
 def adjacency(edges: Edges, n_sites: int) -> tuple[tuple[int, ...], ...]:

@@ -1,54 +1,80 @@
 """Bravais lattices with a basis on finite clusters."""
 
-import itertools
-import math
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import networkx as nx
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 
 from qml._core.errors import ShapeError
-from qml.lattice.graph import Edges, adjacency, checked_order, frozen
-
-TOLERANCE = 1e-5  # of the shortest cell vector: two lengths closer than this are the same length
+from qml.lattice.bonds import Bonds, custom_bonds, find_bonds, picked, refuse_ambiguous, warn_narrow
+from qml.lattice.graph import Edges, adjacency, checked_colors, checked_order, frozen
+from qml.lattice.torus import (
+    TOLERANCE,
+    Matrix,
+    cells_of,
+    checked_periodic,
+    checked_supercell,
+    checked_twist,
+    determinant,
+    exact_phases,
+    shortest,
+)
 
 
 @dataclass(frozen=True, init=False)
 class Lattice:
-    r"""A finite piece of a Bravais lattice with a basis, open or periodic along each axis.
+    r"""A finite piece of a Bravais lattice with a basis, open, periodic or twisted along each axis.
 
-    Site `s` of the basis of cell $n$ sits at $r = \sum_i n_i a_i + \delta_s$. Sites are numbered with the cell index
-    slowest, its first axis slowest of all, then the basis: on `Square(4, 4)` the site at $(x, y)$ is `4 * x + y`.
+    Site `s` of the basis of cell $n$ sits at $r = \sum_i n_i a_i + \delta_s$. The torus vectors are
+    $T_i = \sum_j S_{ij} a_j$ with the supercell $S$, diagonal for a straight cluster. The cells are the whole-number
+    $n = \sum_i f_i S_i$ with $0 \le f_i < 1$, and sites are numbered by cell in lexicographic order (the first
+    coordinate slowest), then by basis: on `Square(4, 4)` the site at $(x, y)$ is `4 * x + y`.
 
     Args:
         cell: `[d, d]`, the rows are the primitive vectors $a_i$ (length in any unit).
-        extent: number of cells along each primitive vector, at least 1 each.
+        extent: number of cells along each primitive vector, at least 1 each; or `[d, d]` whole numbers, the rows of
+            $S$: the torus vectors in units of the primitive vectors (a tilted cluster of $|\det S|$ cells).
         offsets: `[basis, d]`, Cartesian positions $\delta_s$ of the sites of a cell; one at the origin if left out.
-        periodic: one answer for all axes, or one per axis.
+        periodic: one answer for all axes, or one per axis. An axis can be open where the supercell is straight.
+        twist: angle $\phi_i$ that a particle gains across boundary $i$, in radians, one per axis or one for all
+            periodic axes: $c_{r + T_i} = e^{i \phi_i} c_r$. $\pi$ is antiperiodic. See `edge_phases`.
         name: what to print; two lattices that differ in the name alone are equal.
 
     Raises:
-        ShapeError: vectors that are dependent or of different lengths, sites that coincide, an extent below 1.
+        ShapeError: vectors that are dependent or of different lengths, sites that coincide, an extent below 1, a
+            tilted or twisted open axis.
 
     Example:
         >>> from qml.lattice import Lattice
         >>> ladder = Lattice([[1.0, 0.0], [0.0, 1.0]], extent=(3, 2), periodic=(True, False))
         >>> ladder.n_sites, len(ladder.edges()), ladder.neighbours()[0]
         (6, 9, (1, 2, 4))
+        >>> tilted = Lattice([[1.0, 0.0], [0.0, 1.0]], extent=[[4, 2], [-2, 4]])
+        >>> tilted.n_sites, len(tilted.edges())
+        (20, 40)
     """
 
     cell: tuple[tuple[float, ...], ...]
-    extent: tuple[int, ...]
+    supercell: Matrix
     offsets: tuple[tuple[float, ...], ...]
     periodic: tuple[bool, ...]
+    twist: tuple[float, ...]
+    colored: tuple[tuple[str, Edges], ...]
     name: str
 
-    def __init__(self, cell: Any, extent: Any, offsets: Any = None, periodic: Any = True, name: str = "Lattice"):
+    def __init__(
+        self,
+        cell: Any,
+        extent: Any,
+        offsets: Any = None,
+        periodic: Any = True,
+        twist: Any = 0.0,
+        name: str = "Lattice",
+    ):
         vectors = np.asarray(cell, float)
         dimension = len(vectors)
         if vectors.shape != (dimension, dimension) or dimension == 0:
@@ -76,9 +102,11 @@ class Lattice:
             )
         # + 0.0 turns -0.0 into 0.0, so that equal lattices hash alike
         object.__setattr__(self, "cell", tuple(tuple(row) for row in (vectors + 0.0).tolist()))
-        object.__setattr__(self, "extent", _extent(extent, dimension))
+        object.__setattr__(self, "supercell", checked_supercell(extent, dimension))
         object.__setattr__(self, "offsets", tuple(tuple(row) for row in (basis + 0.0).tolist()))
-        object.__setattr__(self, "periodic", _periodic(periodic, dimension))
+        object.__setattr__(self, "periodic", checked_periodic(periodic, self.supercell))
+        object.__setattr__(self, "twist", checked_twist(twist, self.periodic))
+        object.__setattr__(self, "colored", ())
         object.__setattr__(self, "name", name)
         self._check_distinct()
 
@@ -89,11 +117,13 @@ class Lattice:
         return hash(self._key)
 
     def __repr__(self) -> str:
-        return f"{self.name}(extent={self.extent}, periodic={self.periodic}, sites={self.n_sites})"
+        twist = f", twist={self.twist}" if any(self.twist) else ""
+        shape = self.extent if self.is_straight else self.supercell
+        return f"{self.name}(extent={shape}, periodic={self.periodic}{twist}, sites={self.n_sites})"
 
     @property
     def _key(self) -> tuple:
-        return self.cell, self.extent, self.offsets, self.periodic
+        return self.cell, self.supercell, self.offsets, self.periodic, self.twist, self.colored
 
     @property
     def dimension(self) -> int:
@@ -101,9 +131,36 @@ class Lattice:
         return len(self.cell)
 
     @property
+    def is_straight(self) -> bool:
+        """Whether the torus vectors are multiples of the primitive vectors."""
+        rows = np.asarray(self.supercell)
+        return bool((rows == np.diag(np.diagonal(rows))).all())
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Number of cells along each primitive vector of a straight cluster.
+
+        Raises:
+            ShapeError: the cluster is tilted; `supercell` describes it.
+        """
+        if not self.is_straight:
+            raise ShapeError(
+                "A tilted cluster has no number of cells along each axis.",
+                got=f"supercell={self.supercell}",
+                expected="a straight cluster",
+                try_="lattice.supercell, the torus vectors in units of the primitive vectors, and lattice.n_cells",
+            )
+        return tuple(abs(row[i]) for i, row in enumerate(self.supercell))
+
+    @property
+    def n_cells(self) -> int:
+        """Number of primitive cells, $|\\det S|$."""
+        return abs(determinant(np.asarray(self.supercell)))
+
+    @property
     def n_sites(self) -> int:
         """Number of sites."""
-        return math.prod(self.extent) * len(self.offsets)
+        return self.n_cells * len(self.offsets)
 
     @property
     def cell_volume(self) -> float:
@@ -113,13 +170,12 @@ class Lattice:
     @cached_property
     def cells(self) -> Int[np.ndarray, "sites d"]:
         """Integer coordinates $n$ of the cell of each site."""
-        grid = np.indices(self.extent).reshape(self.dimension, -1).T
-        return frozen(np.repeat(grid, len(self.offsets), axis=0))
+        return frozen(np.repeat(cells_of(np.asarray(self.supercell)), len(self.offsets), axis=0))
 
     @cached_property
     def sublattices(self) -> Int[np.ndarray, " sites"]:
         """Index into the basis of each site."""
-        return frozen(np.tile(np.arange(len(self.offsets)), math.prod(self.extent)))
+        return frozen(np.tile(np.arange(len(self.offsets)), self.n_cells))
 
     @cached_property
     def positions(self) -> Float[np.ndarray, "sites d"]:
@@ -128,7 +184,7 @@ class Lattice:
 
     @cached_property
     def _distances(self) -> Float[np.ndarray, "sites sites"]:
-        return frozen(_shortest(self.positions[None, :] - self.positions[:, None], self._torus))
+        return frozen(shortest(self.positions[None, :] - self.positions[:, None], self._torus))
 
     def distances(self) -> Float[np.ndarray, "sites sites"]:
         """Distance between every two sites, by the nearest periodic image.
@@ -138,7 +194,7 @@ class Lattice:
         """
         return self._distances
 
-    def edges(self, order: int = 1) -> Edges:
+    def edges(self, order: int = 1, color: str | None = None) -> Edges:
         """Pairs of sites that are `order`-th neighbours of each other.
 
         The shells are those of the infinite lattice: `order=2` on a square lattice is the diagonal, whatever the size
@@ -146,13 +202,21 @@ class Lattice:
         one cell does not repeat: `Square(8, 1, periodic=(True, False))` has the shells of a chain.)
 
         Args:
-            order: 1 for nearest neighbours, 2 for next-nearest, and so on.
+            order: 1 for nearest neighbours, 2 for next-nearest, and so on. After `with_edges`, order 1 is what was
+                given there.
+            color: only the edges of this colour; see `edge_colors`.
 
         Returns:
             Sorted pairs `(i, j)` with `i < j`.
 
         Raises:
-            ShapeError: the cluster is too small to hold one such pair, or `order` is below 1.
+            ShapeError: the cluster is too small to hold one such pair, `order` is below 1, no edge has this colour, or
+                there is a twist and two ways to join a pair gain different phases.
+
+        Warns:
+            GeometryWarning: two ways join the same pair, which is listed once (a periodic axis two cells wide: with
+                `periodic=False` there the edges are the same and the warning is gone), or some bonds of the infinite
+                lattice are missing because their ends are nearer by another way.
 
         Example:
             >>> from qml.lattice import Chain, Square
@@ -160,20 +224,91 @@ class Lattice:
             ((0, 1), (0, 3), (1, 2), (2, 3))
             >>> Chain(4, periodic=False).edges(order=2)
             ((0, 2), (1, 3))
-            >>> len(Square(4, 4).edges()), len(Square(2, 2).edges())
-            (32, 4)
+            >>> len(Square(4, 4).edges()), len(Square(4, 4).edges(color="x"))
+            (32, 16)
         """
-        length = checked_order(order) and self._shell(order)
-        near = np.abs(self.distances() - length) < TOLERANCE * self._scale
-        rows, columns = np.nonzero(np.triu(near, 1))
-        if len(rows) == 0 and self.n_sites > 1:
-            raise ShapeError(
-                f"No two sites of this lattice are neighbours of order {order}, at distance {length:.6g}.",
-                got=repr(self),
-                expected="a pair of sites whose nearest images are that far apart",
-                try_="a larger extent or a smaller order",
-            )
-        return tuple(zip(rows.tolist(), columns.tolist()))
+        bonds = self._bonds(order)
+        warn_narrow(self, bonds)
+        return tuple(bonds.edges[i] for i in picked(bonds.colors, color))
+
+    def edge_colors(self, order: int = 1) -> tuple[str, ...]:
+        """Name of the colour of each edge of `edges(order)`.
+
+        The colour is the direction of the bond: `x`, `y` or `z` along a coordinate axis; for others the place among
+        all directions of this order, sorted by the angle to the first axis. After `with_edges`, the names given there.
+
+        Example:
+            >>> from qml.lattice import Triangular
+            >>> sorted(set(Triangular(3).edge_colors()))
+            ['1', '2', 'x']
+        """
+        return self._bonds(order).colors
+
+    def windings(self, order: int = 1, color: str | None = None) -> Int[np.ndarray, "edges d"]:
+        """How often the way from `i` to `j` of each edge crosses each boundary, forwards less backwards.
+
+        The way is the shortest one, to the image of `j` at $r_j + \\sum_a w_a T_a$. Where two ways are equally short it
+        is the one with fewer crossings.
+
+        Args:
+            order: which shell, as in `edges`.
+            color: only the edges of this colour.
+
+        Example:
+            >>> from qml.lattice import Chain
+            >>> Chain(4).edges(), Chain(4).windings().ravel().tolist()
+            (((0, 1), (0, 3), (1, 2), (2, 3)), [0, -1, 0, 0])
+        """
+        bonds = self._bonds(order)
+        return frozen(bonds.ways.windings[bonds.ways.first][picked(bonds.colors, color)])
+
+    def edge_phases(self, order: int = 1, color: str | None = None) -> Complex[np.ndarray, " edges"]:
+        """Phase of the hop from `j` to `i` ($c_i^\\dagger c_j$, $i < j$) along each edge, $e^{i \\phi \\cdot w}$.
+
+        The hop from `i` to `j` gains the conjugate. All ones without a twist.
+
+        Args:
+            order: which shell, as in `edges`.
+            color: only the edges of this colour.
+
+        Example:
+            >>> import math
+            >>> from qml.lattice import Chain
+            >>> Chain(4, twist=math.pi).edge_phases().real.tolist()
+            [1.0, -1.0, 1.0, 1.0]
+        """
+        return frozen(exact_phases(self.windings(order, color) @ np.asarray(self.twist)))
+
+    def with_edges(self, edges: Mapping[str, Any]) -> "Lattice":
+        """The same sites with other edges of order 1, each with the name of a colour; higher orders stay as they are.
+
+        Args:
+            edges: for each colour its pairs of sites, in any order, each pair once.
+
+        Raises:
+            ShapeError: a site that does not exist, a site paired with itself, a pair that is listed twice.
+
+        Example:
+            >>> from qml.lattice import Chain
+            >>> dimers = Chain(4).with_edges({"strong": [(0, 1), (2, 3)], "weak": [(1, 2), (0, 3)]})
+            >>> dimers.edges(color="strong"), dimers.edge_colors()
+            (((0, 1), (2, 3)), ('strong', 'weak', 'weak', 'strong'))
+        """
+        other = Lattice(self.cell, self.supercell, self.offsets, self.periodic, self.twist, self.name)
+        object.__setattr__(other, "colored", checked_colors(edges, self.n_sites))
+        return other
+
+    def with_twist(self, twist: Any) -> "Lattice":
+        """The same lattice with other angles across its boundaries.
+
+        Example:
+            >>> from qml.lattice import Square
+            >>> Square(4).with_twist((0.1, 0.0)).twist
+            (0.1, 0.0)
+        """
+        other = Lattice(self.cell, self.supercell, self.offsets, self.periodic, twist, self.name)
+        object.__setattr__(other, "colored", self.colored)
+        return other
 
     def neighbours(self, order: int = 1) -> tuple[tuple[int, ...], ...]:
         """Neighbours of every site.
@@ -184,13 +319,16 @@ class Lattice:
         Returns:
             For each site the sorted sites that share an edge with it.
         """
-        return adjacency(self.edges(order), self.n_sites)
+        return adjacency(self._bonds(order).edges, self.n_sites)
 
     def to_networkx(self, order: int = 1) -> nx.Graph:
         """The lattice as a graph: nodes `0 .. n_sites - 1` with their position as `pos`, edges of the given order."""
         graph = nx.Graph()
         graph.add_nodes_from((i, {"pos": tuple(r)}) for i, r in enumerate(self.positions.tolist()))
-        graph.add_edges_from(self.edges(order))
+        bonds = self._bonds(order)
+        extra = zip(bonds.colors, map(tuple, self.windings(order).tolist()), self.edge_phases(order).tolist())
+        for (i, j), (color, winding, phase) in zip(bonds.edges, extra):
+            graph.add_edge(i, j, color=color, winding=winding, phase=phase)
         return graph
 
     def draw(self, ax: Any = None, order: int = 1) -> Any:
@@ -207,7 +345,18 @@ class Lattice:
     def _torus(self) -> Float[np.ndarray, "p d"]:
         """Vectors that lead from a site to its periodic images."""
         wrapped = np.flatnonzero(self.periodic)
-        return np.asarray(self.cell)[wrapped] * np.asarray(self.extent)[wrapped, None]
+        return np.asarray(self.supercell)[wrapped] @ np.asarray(self.cell)
+
+    @cached_property
+    def _known_bonds(self) -> dict[int, Bonds]:
+        return {}
+
+    def _bonds(self, order: int) -> Bonds:
+        if checked_order(order) not in self._known_bonds:
+            custom = order == 1 and self.colored
+            self._known_bonds[order] = custom_bonds(self, self.colored) if custom else find_bonds(self, order)
+        refuse_ambiguous(self, self._known_bonds[order])
+        return self._known_bonds[order]
 
     def _check_distinct(self):
         near = np.argwhere(np.triu(self.distances() < TOLERANCE * self._scale, 1))
@@ -218,95 +367,3 @@ class Lattice:
                 expected="offsets that differ by more than a lattice vector",
                 try_="remove the offset that is listed twice",
             )
-
-    def _shell(self, order: int) -> float:
-        """Distance of the `order`-th neighbours on the infinite lattice."""
-        repeats = [i for i in range(self.dimension) if self.periodic[i] or self.extent[i] > 1]
-        vectors, offsets = np.asarray(self.cell)[repeats], np.asarray(self.offsets)
-        between = offsets[None, :] - offsets[:, None]
-        if repeats:  # every shell up to `order` lies within `order` steps along the shortest vector
-            radius = order * np.linalg.norm(vectors, axis=1).min() * (1 + TOLERANCE)
-            images = _images(vectors, radius + np.linalg.norm(between, axis=-1).max())
-        else:
-            radius, images = np.inf, np.zeros((1, self.dimension))
-        lengths = np.sort(np.linalg.norm(between[:, :, None] + images[None, None, :], axis=-1), axis=None)
-        lengths = lengths[(lengths > TOLERANCE * self._scale) & (lengths <= radius)]
-        shells = lengths[np.diff(lengths, prepend=-np.inf) > TOLERANCE * self._scale]
-        if len(shells) < order:
-            if self.n_sites == 1:
-                return np.inf
-            raise ShapeError(
-                f"This cluster has only {len(shells)} different distances.",
-                got=f"order={order}",
-                expected=f"1 <= order <= {len(shells)}",
-                try_="a smaller order",
-            )
-        return float(shells[order - 1])
-
-
-def _extent(extent: Any, dimension: int) -> tuple[int, ...]:
-    """Whole numbers of cells, one per axis."""
-    try:
-        sizes = tuple(operator.index(size) for size in extent)
-    except TypeError:
-        sizes = ()
-    if len(sizes) != dimension or min(sizes) < 1:
-        raise ShapeError(
-            "The extent is the number of cells along each axis.",
-            got=repr(extent),
-            expected=f"{dimension} whole numbers, each at least 1",
-            try_=f"extent={(4,) * dimension}",
-        )
-    return sizes
-
-
-def _periodic(periodic: Any, dimension: int) -> tuple[bool, ...]:
-    """One answer per axis."""
-    flags = (periodic,) * dimension if isinstance(periodic, bool | np.bool_) else periodic
-    if (
-        not isinstance(flags, Sequence | np.ndarray)
-        or len(flags) != dimension
-        or not all(isinstance(flag, bool | np.bool_) for flag in flags)
-    ):
-        raise ShapeError(
-            "The boundary must be open or periodic along each axis.",
-            got=repr(periodic),
-            expected=f"True, False, or {dimension} of them",
-            try_=f"periodic={(True,) * dimension}",
-        )
-    return tuple(bool(flag) for flag in flags)
-
-
-def _images(vectors: Float[np.ndarray, "p d"], radius: float, margin: float = 0.0) -> Float[np.ndarray, "images d"]:
-    """Integer combinations of the rows that cover a radius about any point up to `margin` cells from the origin."""
-    dual = np.linalg.norm(np.linalg.pinv(vectors), axis=0)  # a vector of length r has |n_i| <= r |b_i|
-    reach = [range(-int(n), int(n) + 1) for n in np.floor(radius * dual + margin + 1e-9)]
-    return np.array(list(itertools.product(*reach)), float) @ vectors
-
-
-def _reduced(
-    differences: Float[np.ndarray, "*batch d"], torus: Float[np.ndarray, "p d"]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors brought into the cell about the origin, and the shifts among which the shortest image is found."""
-    if len(torus) == 0:
-        return differences, np.zeros((1, differences.shape[-1]))
-    inside = differences - np.round(differences @ np.linalg.pinv(torus)) @ torus
-    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=len(torus)))) @ torus
-    return inside, _images(torus, float(np.linalg.norm(corners, axis=1).max()), margin=0.5)
-
-
-def _shortest(
-    differences: Float[np.ndarray, "*batch d"], torus: Float[np.ndarray, "p d"]
-) -> Float[np.ndarray, "*batch"]:
-    """Length of the shortest periodic image of each vector."""
-    inside, images = _reduced(differences, torus)
-    return np.sqrt(_minimum(((inside + image) ** 2).sum(-1) for image in images))
-
-
-def _minimum(arrays: Iterable[np.ndarray]) -> np.ndarray:
-    """Smallest entry over a stream of arrays, with two of them in memory at a time."""
-    stream = iter(arrays)
-    best = next(stream)
-    for array in stream:
-        np.minimum(best, array, out=best)
-    return best

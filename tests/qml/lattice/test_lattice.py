@@ -12,6 +12,7 @@ from qml._core.errors import ShapeError
 from qml.lattice import (
     Chain,
     Cubic,
+    GeometryWarning,
     Grid,
     Honeycomb,
     Kagome,
@@ -76,12 +77,20 @@ def test_distances_are_the_nearest_images(rows, extent, periodic):
 
 
 def test_each_pair_once():
-    """On narrow tori two images of a pair are one edge."""
-    assert Square(2, 2).edges() == ((0, 1), (0, 2), (1, 3), (2, 3))
-    assert Chain(2).edges() == ((0, 1),)
-    assert len(Grid((3, 2)).edges()) == 9
-    assert len(Square(10, 2).edges()) == 30
-    assert Chain(1).edges() == ()
+    """On narrow tori two images of a pair are one edge, and the caller is told."""
+    narrow = {Square(2, 2): 4, Chain(2): 1, Grid((3, 2)): 9, Square(10, 2): 30}
+    for lattice, count in narrow.items():
+        with pytest.warns(GeometryWarning, match="two or more ways"):
+            assert len(lattice.edges()) == count
+    with pytest.warns(GeometryWarning, match="joins 2 pairs"):
+        assert Chain(4).edges(2) == ((0, 2), (1, 3))
+    assert Square(2, 2, periodic=False).edges() == ((0, 1), (0, 2), (1, 3), (2, 3))
+    with pytest.warns(GeometryWarning, match="left out"):
+        assert Chain(1).edges() == ()
+    with pytest.warns(GeometryWarning, match="left out"):
+        assert Square(4, 1).edges() == Chain(4).edges() == Square(4, 1, periodic=(True, False)).edges()
+    with pytest.warns(GeometryWarning, match="left out"):
+        assert len(Square(3, 6).edges(3)) == 18
 
 
 def test_shells_belong_to_the_infinite_lattice():
@@ -91,7 +100,8 @@ def test_shells_belong_to_the_infinite_lattice():
         Square(2, 10).edges(5)
     with pytest.raises(ShapeError, match="order 3"):
         Square(3, 3).edges(3)
-    assert len(Cubic(4, 4, 1, periodic=(True, True, False)).edges(3)) == 32 - 16 + 0
+    with pytest.warns(GeometryWarning):
+        assert len(Cubic(4, 4, 1, periodic=(True, True, False)).edges(3)) == 32 - 16 + 0
 
 
 def test_open_boundaries():
@@ -187,7 +197,9 @@ def test_bad_input(call):
         call()
 
 
-@pytest.mark.parametrize("lattice", [Chain(4), Square(3, 3), Cubic(2), from_networkx(nx.cycle_graph(4))], ids=repr)
+@pytest.mark.parametrize(
+    "lattice", [Chain(4), Square(3, 3), Cubic(2, periodic=False), from_networkx(nx.cycle_graph(4))], ids=repr
+)
 def test_draw(lattice):
     """One line for an edge inside, two stubs for one that wraps, a number at every site."""
     pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -64,7 +64,7 @@ def test_one_coupling_for_each_bond():
 
 def test_couplings_are_traced():
     """One program for all couplings, differentiable, on full and on constrained spaces."""
-    space, lattice = Spin(8, magnetisation=0), Square(4, 2)
+    space, lattice = Spin(8, magnetisation=0), Square(4, 2, periodic=(True, False))
     vector = jnp.asarray(np.random.default_rng(0).normal(size=space.size))
 
     @jax.jit

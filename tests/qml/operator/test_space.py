@@ -25,7 +25,7 @@ def restricted(operator: PauliSum, space: Spin) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize("magnetisation", [0, 1, -2, 3])
 def test_block_of_the_full_matrix(magnetisation):
     """In a constrained space every form of the operator is the block of the full matrix."""
-    space, lattice = Spin(6, magnetisation=magnetisation), Square(3, 2)
+    space, lattice = Spin(6, magnetisation=magnetisation), Square(3, 2, periodic=(True, False))
     full = J1J2(Spin(6), lattice, j1=1.0, j2=0.4) + 0.3 * local(Spin(6), "Z", 1)
     operator = J1J2(space, lattice, j1=1.0, j2=0.4) + 0.3 * local(space, "Z", 1)
     block, outside = restricted(full, space)

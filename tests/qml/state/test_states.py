@@ -209,7 +209,7 @@ def test_the_contract_of_job_one():
 
     import symmetries
 
-    lattice = qml.lattice.Square(2, 3)
+    lattice = qml.lattice.Square(2, 3, periodic=(False, True))
     hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
     hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.5)
     sector = symmetries.Sector(symmetries.space_group(lattice), momentum=(0, 0), irrep="A1")
