@@ -2,7 +2,9 @@
 
 import abc
 import functools
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from qml._core.errors import ShapeError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Bool, Configurations, Int, RandomKey
 from qml.hilbert import block
+from qml.hilbert.bits import Bits, make_bits
 from qml.hilbert.block import Block
 
 
@@ -84,6 +87,16 @@ class AbstractHilbert(abc.ABC):
     def size(self) -> int:
         """The number of configurations, an exact Python int."""
         return self._block.size
+
+    @property
+    def bits(self) -> Bits:
+        """The configurations as words of bits, for bit-parallel work on spaces of two local states.
+
+        Raises:
+            SpaceError: a site has not two local states, or there are more than 62 sites.
+            PrecisionError: more than 32 sites while JAX runs in 32-bit mode.
+        """
+        return make_bits(self)
 
     def all_states(self) -> Int[Array, "size sites"]:
         """All configurations, in basis order.
@@ -169,41 +182,135 @@ class AbstractHilbert(abc.ABC):
         x = np.asarray(x)
         return x.dtype.kind in "biuf" and x.shape == (self.n_sites,) and bool(self.contains(x))
 
+    def __mul__(self, other: "AbstractHilbert") -> "Product":
+        if not isinstance(other, AbstractHilbert):
+            return NotImplemented
+        return Product(self, other)
+
     def _rank(self, x: Array) -> Array:
-        return rank_block(self._block, x)
+        return block.rank(self._block, x, index_dtype())
 
     def _unrank(self, indices: Array) -> Array:
-        return unrank_block(self._block, indices)
+        return block.unrank(self._block, indices)
 
     def _draw(self, key: Array, batch: tuple[int, ...]) -> Array:
-        return draw_block(self._block, key, batch)
+        return block.draw(self._block, key, batch)
 
     def _accept(self, x: Array) -> Array:
-        return accept_block(self._block, x)
+        return block.contains(self._block, x)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def rank_block(description: Block, x: Array) -> Array:
-    """Numbers of configurations of a block."""
-    return block.rank(description, x, index_dtype())
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class Product(AbstractHilbert):
+    r"""Product of spaces: configurations are those of the factors, one after the other; also written `a * b`.
 
+    The first factor is the slowest index, as in a Kronecker product. A product of products is flat. Fermion modes of
+    different factors anticommute: all of them are ordered by their place in the configuration.
 
-@functools.partial(jax.jit, static_argnums=0)
-def unrank_block(description: Block, indices: Array) -> Array:
-    """Configurations of numbers of a block."""
-    return block.unrank(description, indices)
+    Args:
+        spaces: the factors, at least one.
 
+    Raises:
+        SpaceError: there is no factor, or one is no space.
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def draw_block(description: Block, key: Array, batch: tuple[int, ...]) -> Array:
-    """Uniform configurations of a block."""
-    return block.draw(description, key, batch)
+    Example:
+        >>> from qml.hilbert import Boson, Product, Spin
+        >>> space = Spin(2, magnetisation=0) * Boson(1, n_max=3)
+        >>> space == Product(Spin(2, magnetisation=0), Boson(1, n_max=3)), space.size
+        (True, 8)
+        >>> space.all_states()[5].tolist()
+        [-1, 1, 1]
+    """
 
+    spaces: tuple[AbstractHilbert, ...]
 
-@functools.partial(jax.jit, static_argnums=0)
-def accept_block(description: Block, x: Array) -> Array:
-    """Membership in a block."""
-    return block.contains(description, x)
+    def __init__(self, *spaces: Any):
+        if not spaces or not all(isinstance(s, AbstractHilbert) for s in spaces):
+            raise SpaceError(
+                "A product has spaces as factors.", got=spaces, expected="spaces", try_="Spin(2) * Spin(2)"
+            )
+        flat = [f for s in spaces for f in (s.spaces if isinstance(s, Product) else (s,))]
+        object.__setattr__(self, "spaces", tuple(flat))
+
+    def __repr__(self) -> str:
+        return f"Product({', '.join(map(repr, self.spaces))})"
+
+    @functools.cached_property
+    def n_sites(self) -> int:  # type: ignore[override]
+        """Length of a configuration: the sum over the factors."""
+        return sum(s.n_sites for s in self.spaces)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """First entry of each factor in a configuration."""
+        return tuple(sum(s.n_sites for s in self.spaces[:k]) for k in range(len(self.spaces)))
+
+    @functools.cached_property
+    def _block(self) -> Block:
+        blocks = [s._block for s in self.spaces]
+        moved = [tuple(i + a for i in p) for b, a in zip(blocks, self.offsets) for p in b.parts]
+        return Block(sum((b.sites for b in blocks), ()), tuple(moved), sum((b.totals for b in blocks), ()))
+
+    @property
+    def fermionic(self) -> bool:
+        """True where all factors are fermion modes.
+
+        Raises:
+            SpaceError: some entries are fermion modes and some are not; `fermionic_modes` tells which.
+        """
+        if len(set(self.fermionic_modes)) > 1:
+            raise SpaceError(
+                "Some entries of this space are fermion modes and some are not.",
+                got=self,
+                expected="a space of one kind",
+                try_="fermionic_modes, one answer for each entry",
+            )
+        return self.fermionic_modes[0]
+
+    @functools.cached_property
+    def fermionic_modes(self) -> tuple[bool, ...]:
+        """True for each entry that is the occupation of a fermion mode."""
+        return sum((s.fermionic_modes for s in self.spaces), ())
+
+    @property
+    def envelope(self) -> AbstractHilbert:
+        """The product of the factors without their predicates."""
+        return Product(*[s.envelope for s in self.spaces])
+
+    @property
+    def is_constrained(self) -> bool:
+        """True if a factor is."""
+        return any(s.is_constrained for s in self.spaces)
+
+    @property
+    def size(self) -> int:
+        """Product of the sizes of the factors, an exact Python int."""
+        return math.prod(s.size for s in self.spaces)
+
+    def _split(self, x: Array) -> list[Array]:
+        return [x[..., a : a + s.n_sites] for s, a in zip(self.spaces, self.offsets)]
+
+    def _rank(self, x: Array) -> Array:
+        index: Any = 0
+        for space, part in zip(self.spaces, self._split(x)):
+            index = index * space.size + space._rank(part)
+        return index
+
+    def _unrank(self, indices: Array) -> Array:
+        parts = []
+        for space in reversed(self.spaces):
+            parts.append(space._unrank(indices % space.size))
+            indices = indices // space.size
+        return jnp.concatenate(parts[::-1], axis=-1)
+
+    def _draw(self, key: Array, batch: tuple[int, ...]) -> Array:
+        keys = jax.random.split(key, len(self.spaces))
+        return jnp.concatenate([s._draw(k, batch) for s, k in zip(self.spaces, keys)], axis=-1)
+
+    def _accept(self, x: Array) -> Array:
+        inside = [s._accept(part) for s, part in zip(self.spaces, self._split(x))]
+        return functools.reduce(jnp.logical_and, inside)
 
 
 def check_count(space: Any, name: str, least: int, most: int | None = None) -> None:

@@ -174,6 +174,7 @@ def _labels(piece: Block) -> np.ndarray:
     return labels
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def contains(block: Block, x: Array) -> Array:
     """True for each row of numbers `x[..., sites]` that is a configuration."""
     numbers = jnp.minimum(x, 127) if jnp.issubdtype(x.dtype, jnp.unsignedinteger) else jnp.clip(x, -128, 127)
@@ -194,6 +195,7 @@ def charges_of(block: Block, digits: Array) -> Array:
     return jnp.where(down, _row(block.base - 1, digits.ndim) - digits, digits)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def rank(block: Block, x: Array, dtype: np.dtype) -> Array:
     """Number of each configuration `x[..., sites]`; in range, though meaningless, for anything else."""
     index: Any = 0
@@ -225,6 +227,7 @@ def _rank_piece(piece: Block, x: Array, dtype: np.dtype) -> Array:
     return jnp.clip(jnp.sum(terms, axis=-1, dtype=dtype), 0, piece.size - 1)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def unrank(block: Block, indices: Array) -> Array:
     """Configuration of each number, `int8[..., sites]`."""
     parts = []
@@ -261,6 +264,7 @@ def _unrank_piece(piece: Block, indices: Array) -> Array:
     return _states(piece, jnp.moveaxis(digits, 0, -1))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def draw(block: Block, key: Array, batch: tuple[int, ...]) -> Array:
     """Configurations `[*batch, sites]` drawn uniformly."""
     keys = [key] if len(block.pieces) == 1 else jax.random.split(key, len(block.pieces))
