@@ -15,6 +15,8 @@ from qml._core.errors import GradketError, ShapeError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Params
 from qml.ansatz.symmetrise import Projection, Symmetrised, call_projection
+from qml.ansatz.updates import LocallyUpdated, LocalUpdate
+from qml.hilbert import AbstractHilbert
 
 
 @final
@@ -27,6 +29,7 @@ class Ansatz:
         n_sites: number of sites.
         dtype: dtype of log psi.
         name: short name, for messages.
+        updates: how log psi changes when few sites change, if the model knows.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,6 +43,7 @@ class Ansatz:
     n_sites: int
     dtype: np.dtype
     name: str
+    updates: LocalUpdate | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -72,7 +76,7 @@ class Ansatz:
 
     @functools.cached_property
     def _hash(self) -> int:
-        return hash((self.apply, self.n_sites, self.dtype, self.name))
+        return hash((self.apply, self.n_sites, self.dtype, self.name, self.updates))
 
     def __hash__(self) -> int:
         return self._hash
@@ -118,7 +122,10 @@ def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Par
         return ansatz, params
     apply, params, name = _split(model, hilbert.n_sites, key)
     _check_params(params, name)
-    return Ansatz(apply, hilbert.n_sites, _check_output(apply, params, hilbert.n_sites, name), name), params
+    dtype = _check_output(apply, params, hilbert.n_sites, name)
+    known = isinstance(model, LocallyUpdated) and isinstance(hilbert, AbstractHilbert)
+    updates = model.local_update(hilbert) if known else None
+    return Ansatz(apply, hilbert.n_sites, dtype, name, updates), params
 
 
 def _split(model: Any, n_sites: int, key: Any) -> tuple[Callable[..., Any], Params, str]:

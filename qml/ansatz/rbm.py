@@ -1,13 +1,17 @@
 """Restricted Boltzmann machine."""
 
-from typing import Any
+import dataclasses
+from typing import Any, final
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from qml._core.errors import ShapeError
-from qml._core.types import Array
+from qml._core.types import Array, Params
 from qml.ansatz.layers import log_cosh, normal, parameter_dtype, sites_of
+from qml.ansatz.updates import LocalUpdate
 
 
 class RBM(nnx.Module):
@@ -55,3 +59,88 @@ class RBM(nnx.Module):
     def __call__(self, x: Array) -> Array:
         a, b, w = self.visible_bias[...], self.hidden_bias[...], self.kernel[...]
         return x @ a + jnp.sum(log_cosh(x @ w + b[None, :]), axis=-1)
+
+    def local_update(self, hilbert: Any) -> LocalUpdate | None:
+        """Ratios from the running angles of the hidden units, on sites with two states."""
+        states = hilbert.local_states
+        return RBMUpdate(min(states), max(states)) if len(states) == 2 else None
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class RBMUpdate(LocalUpdate):
+    r"""With $t_j = \tanh\theta_j$, a change of the angles by $D_j$ has
+
+    $$\frac{\cosh(\theta_j + D_j)}{\cosh\theta_j} = \cosh D_j\,(1 + t_j T_j), \qquad
+      t_j' = \frac{t_j + T_j}{1 + t_j T_j}, \qquad T_j = \tanh D_j ,$$
+
+    so with tables of $D = (high - low)\, W_i$ a move needs no transcendental function of the hidden units.
+    """
+
+    low: int = -1
+    high: int = 1
+
+    def prepare(self, params: Params) -> dict[str, Array]:
+        width = self.high - self.low
+        angles = width * params["kernel"]
+        return {
+            "bias": params["hidden_bias"],
+            "kernel": params["kernel"],
+            "angles": angles,
+            "tanh": jnp.tanh(angles),
+            # log of the factor of raising a site, but for the product over the hidden units: an even and an odd part
+            "even": jnp.sum(log_cosh(angles), axis=1),
+            "odd": width * params["visible_bias"],
+        }
+
+    def reliable(self, tables: dict[str, Array]) -> Array:
+        size = jnp.abs(tables["angles"])  # rounding grows like cosh(D)^2; products must not overflow for a few sites
+        longest = 0.2 * jnp.finfo(size.dtype).maxexp
+        return (jnp.max(size) < 3.0) & (jnp.max(jnp.sum(size, axis=1)) < longest)
+
+    def init(self, tables: dict[str, Array], x: Array) -> Array:
+        w = tables["kernel"]
+        return jnp.tanh(x.astype(w.real.dtype) @ w + tables["bias"][None, :])
+
+    def step(
+        self, tables: dict[str, Array], cache: Array, x: Array, sites: Array, values: Array
+    ) -> tuple[Array, Array]:
+        product = jnp.ones(x.shape[0], cache.dtype)
+        logs = jnp.zeros(x.shape[0], cache.dtype)
+        for i in range(sites.shape[1]):
+            site = sites[:, i]
+            here = jnp.take_along_axis(x, site[:, None], axis=1)[:, 0]
+            sign = ((values[:, i] - here) // (self.high - self.low)).astype(cache.real.dtype)  # -1, 0 or 1
+            turn = sign[:, None] * tables["tanh"][site]
+            factors = 1 + cache * turn
+            cache = (cache + turn) / factors
+            product = product * jnp.prod(factors, axis=1)
+            logs = logs + jnp.abs(sign) * tables["even"][site] + sign * tables["odd"][site]
+        return jnp.log(product) + logs, cache
+
+    def sum_ratios(
+        self, tables: dict[str, Array], cache: Array, x: Array, moves: np.ndarray, elements: Array, total: int = 0
+    ) -> Array:
+        if moves.shape[1] > 2:
+            return super().sum_ratios(tables, cache, x, moves, elements, total)
+        real, width = cache.real.dtype, self.high - self.low
+        present = jnp.asarray(moves >= 0, real)
+        first = present[:, 0, None] * tables["angles"][moves[:, 0]]
+        last = present[:, 1, None] * tables["angles"][moves[:, 1]] if moves.shape[1] == 2 else jnp.zeros_like(first)
+        both = jnp.stack([first + last, first - last], axis=1)  # two sites go the same way, or opposite ways
+
+        def group(ratios: Array, inputs: tuple) -> tuple[Array, None]:
+            move, here, element, turns, evens = inputs
+            now = jnp.take(x, jnp.maximum(move, 0), axis=1)
+            signs = ((total - 2 * now) // width).astype(real) * here[None, :]
+            same = signs[:, 0] * signs[:, -1] >= 0
+            turn = jnp.where(same[:, None], turns[0][None, :], turns[1][None, :])
+            product = jnp.prod(1 + cache * (signs[:, :1] * turn), axis=1)
+            logs = jnp.where(same, evens[0], evens[1])
+            for i in range(move.shape[0]):
+                logs = logs + signs[:, i] * tables["odd"][jnp.maximum(move[i], 0)]
+            return ratios + element * (product * jnp.exp(logs)).astype(ratios.dtype), None
+
+        start = jnp.zeros(x.shape[0], jnp.result_type(cache.dtype, elements.dtype))
+        inputs = (jnp.asarray(moves), present, elements.T, jnp.tanh(both), jnp.sum(log_cosh(both), axis=-1))
+        return jax.lax.scan(group, start, inputs)[0]

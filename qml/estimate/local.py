@@ -1,18 +1,22 @@
-"""Local values of operators, with one network call for each non-zero matrix element and none for the others."""
+"""Local values of operators: by local updates where the ansatz knows them, else one network call an element."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Inexact, Params
 from qml.ansatz.bridge import Ansatz
 from qml.estimate.plan import rows_at_once
+from qml.operator import PauliSum
+from qml.operator.strings import sites_of
 
 _CACHED_ROWS = 256  # rows of a network whose activations stay in the cache of a CPU core
 _DEVICE_ROWS = 2**14  # rows that keep an accelerator busy
+_FEW = 4  # sites of a move up to which local updates are used
 
 
 def local_values(
@@ -21,7 +25,8 @@ def local_values(
     r"""Local values $O_{loc}(x) = \langle x|O|x\rangle + \sum_{x' \neq x} \langle x|O|x'\rangle\,\psi(x')/\psi(x)$.
 
     The connected configurations with a non-zero element are gathered to the front and evaluated in a loop of as many
-    buckets as they fill, so zero elements cost nothing and none is ever dropped.
+    buckets as they fill, so zero elements cost nothing and none is ever dropped. Where the ansatz knows local updates
+    and they are reliable for these parameters, they give the ratios without the network.
 
     Args:
         ansatz: the wave function.
@@ -63,17 +68,44 @@ def local_values(
 def _local_values(
     ansatz: Ansatz, params: Params, operator: Any, x: Array, log_psi: Array | None, chunk: int | None
 ) -> Array:
-    if log_psi is None:
-        log_psi = log_psi_of(ansatz, params, x, chunk)
+    def by_network(x: Array) -> Array:
+        known = log_psi_of(ansatz, params, x, chunk) if log_psi is None else log_psi
 
-    def rows(x: Array, log_psi: Array) -> Array:
-        neighbours, elements = operator.connected(x)
-        diagonal = operator.diagonal(x)
-        if elements.shape[-1] == 0:
-            return diagonal + jnp.zeros_like(log_psi)
-        return diagonal + _off_diagonal(ansatz, params, neighbours, elements, log_psi, chunk)
+        def rows(x: Array, log_psi: Array) -> Array:
+            neighbours, elements = operator.connected(x)
+            diagonal = operator.diagonal(x)
+            if elements.shape[-1] == 0:
+                return diagonal + jnp.zeros_like(log_psi)
+            return diagonal + _off_diagonal(ansatz, params, neighbours, elements, log_psi, chunk)
 
-    return map_chunks(rows, x, log_psi, chunk=rows_at_once(operator.connected, x, chunk=chunk))
+        return map_chunks(rows, x, known, chunk=rows_at_once(operator.connected, x, chunk=chunk))
+
+    updates, moves = ansatz.updates, static_moves(operator)
+    if updates is None or moves is None or not 1 <= moves.shape[1] <= _FEW:
+        return by_network(x)
+    tables = updates.prepare(params)
+    total = sum(operator.hilbert.local_states)
+
+    def by_updates(x: Array) -> Array:
+        def rows(x: Array) -> Array:
+            ratios = updates.sum_ratios(tables, updates.init(tables, x), x, moves, operator.connected(x)[1], total)
+            return (operator.diagonal(x) + ratios).astype(jax.eval_shape(by_network, x).dtype)
+
+        return map_chunks(rows, x, chunk=rows_at_once(rows, x, chunk=chunk))
+
+    return jax.lax.cond(updates.reliable(tables), by_updates, by_network, x)
+
+
+def static_moves(operator: Any) -> np.ndarray | None:
+    """The sites that each group of connected elements moves to their other local state, `[groups, k]`; -1 is no site.
+
+    `None` for an operator whose groups do not move fixed sites.
+    """
+    if not isinstance(operator, PauliSum):
+        return None
+    moved = [sites_of(flip, operator.strings.n_sites) for flip in operator.strings.layout.flips]
+    width = max((len(sites) for sites in moved), default=0)
+    return np.array([sites + [-1] * (width - len(sites)) for sites in moved]).reshape(len(moved), width)
 
 
 def log_psi_of(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:

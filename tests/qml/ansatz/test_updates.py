@@ -1,0 +1,73 @@
+"""Local updates against the whole network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from qml.ansatz import RBM, Jastrow, to_ansatz
+from qml.estimate.local import local_values, static_moves
+from qml.hilbert import Spin, SpinlessFermion
+from qml.lattice import Square
+from qml.operator import J1J2, Ising, PauliSum
+
+SPACE = Spin(9)
+MODELS = {
+    "real rbm": lambda: RBM(9, alpha=2, std=0.3, rngs=nnx.Rngs(0)),
+    "complex rbm": lambda: RBM(9, alpha=1, dtype=complex, std=0.3, rngs=nnx.Rngs(1)),
+    "jastrow": lambda: Jastrow(9, std=0.3, rngs=nnx.Rngs(2)),
+    "complex jastrow": lambda: Jastrow(9, dtype=complex, std=0.3, rngs=nnx.Rngs(3)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("space", [SPACE, SpinlessFermion(9)], ids=["spins", "occupations"])
+def test_steps_follow_the_network(name, space):
+    """Fifty random changes of up to three sites, null changes among them, on the cache of the step before."""
+    ansatz, params = to_ansatz(MODELS[name](), space)
+    rule = ansatz.updates
+    assert rule is not None
+    tables = rule.prepare(params)
+    assert rule.reliable(tables)
+    x = space.random_state(jax.random.key(0), 5)
+    cache = rule.init(tables, x)
+    step = jax.jit(rule.step)
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        sites = np.stack([draw.choice(9, 3, replace=False) for _ in range(5)])
+        values = draw.choice(space.local_states, (5, 3))
+        moved = x.at[np.arange(5)[:, None], sites].set(jnp.asarray(values, x.dtype))
+        log_ratio, cache = step(tables, cache, x, jnp.asarray(sites), jnp.asarray(values, x.dtype))
+        exact = ansatz.log_psi(params, moved) - ansatz.log_psi(params, x)
+        np.testing.assert_allclose(jnp.exp(log_ratio), jnp.exp(exact), rtol=1e-11)
+        x = moved
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), cache, rule.init(tables, x))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_local_values(name):
+    """The same numbers with and without updates: single flips, pairs, mixed and long strings."""
+    lattice = Square(3, 3)
+    ansatz, params = to_ansatz(MODELS[name](), SPACE)
+    plain = to_ansatz((params, ansatz.apply), SPACE)[0]
+    assert plain.updates is None
+    x = SPACE.random_state(jax.random.key(1), 40)
+    strings = {"XXYIIIIII": 0.3, "IXXZIIIII": 0.7j, "YIIIIIIII": 1.1, "IIIIIZZII": 0.4}
+    for operator in (Ising(SPACE, lattice, j=-1.0, h=0.7), J1J2(SPACE, lattice), PauliSum(strings, SPACE)):
+        assert static_moves(operator) is not None
+        ours = local_values(ansatz, params, operator, x)
+        exact = local_values(plain, params, operator, x)
+        assert ours.dtype == exact.dtype
+        np.testing.assert_allclose(ours, exact, rtol=1e-11, atol=1e-11)
+
+
+def test_large_weights_go_through_the_network():
+    """Where rounding would spoil the tables, the whole network is evaluated: the energy is as good."""
+    space = Spin(9)
+    ansatz, params = to_ansatz(RBM(9, std=30.0, rngs=nnx.Rngs(0)), space)
+    assert not ansatz.updates.reliable(ansatz.updates.prepare(params))
+    plain = to_ansatz((params, ansatz.apply), space)[0]
+    x, operator = space.random_state(jax.random.key(1), 40), Ising(space, Square(3, 3), j=-1.0, h=0.7)
+    ours, exact = (local_values(a, params, operator, x) for a in (ansatz, plain))
+    np.testing.assert_allclose(ours, exact, rtol=1e-13)
