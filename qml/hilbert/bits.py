@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -67,9 +68,10 @@ class Bits(eqx.Module):
 
     def pack(self, x: Any) -> UInt[Array, "..."]:
         """Word of each configuration `x[..., sites]`."""
-        digits = (jnp.asarray(x) != _firsts(self.space, jnp.ndim(x))).astype(self.dtype)
-        powers = np.array([1 << i for i in reversed(range(self.n_bits))], self.dtype)
-        return jnp.sum(digits * powers.reshape((1,) * (digits.ndim - 1) + (-1,)), axis=-1, dtype=self.dtype)
+        x = jnp.asarray(x)
+        digits = jnp.moveaxis((x != _firsts(self.space, x.ndim)).astype(jnp.int8), -1, 0)
+        start = jnp.zeros(x.shape[:-1], self.dtype)
+        return jax.lax.scan(lambda word, bit: ((word << 1) | bit.astype(self.dtype), None), start, digits)[0]
 
     def unpack(self, words: UInt[Array, "..."]) -> Int[Array, "... sites"]:
         """Configuration `int8[..., sites]` of each word."""

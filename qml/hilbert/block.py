@@ -179,13 +179,13 @@ def contains(block: Block, x: Array) -> Array:
     """True for each row of numbers `x[..., sites]` that is a configuration."""
     numbers = jnp.minimum(x, 127) if jnp.issubdtype(x.dtype, jnp.unsignedinteger) else jnp.clip(x, -128, 127)
     y = jnp.where(numbers == x, numbers, 0).astype(jnp.int32)
-    shift = y - _row(block.first, x.ndim)
-    digits = shift // _row(block.step, x.ndim)
-    whole = (digits * _row(block.step, x.ndim) == shift) & (digits >= 0) & (digits < _row(block.base, x.ndim))
+    digits = _digits(block, y)
+    whole = (_values(block, digits) == y) & (digits >= 0) & (digits < _row(block.base, x.ndim))
     inside = jnp.all(whole & (y.astype(x.dtype) == x), axis=-1)
     charges = charges_of(block, digits)
     for part, total in zip(block.parts, block.totals):
-        inside &= jnp.sum(charges[..., np.array(part)], axis=-1) == total
+        there = np.isin(np.arange(len(block.sites)), part)
+        inside &= jnp.sum(jnp.where(_row(there, x.ndim), charges, 0), axis=-1) == total
     return inside
 
 
@@ -206,25 +206,29 @@ def rank(block: Block, x: Array, dtype: np.dtype) -> Array:
 
 def _rank_piece(piece: Block, x: Array, dtype: np.dtype) -> Array:
     n, ndim = len(piece.sites), x.ndim
-    digits = (x.astype(jnp.int32) - _row(piece.first, ndim)) // _row(piece.step, ndim)
-    digits = jnp.clip(digits, 0, _row(piece.base - 1, ndim))
     if not piece.parts:
+        digits = jnp.clip(_digits(piece, x.astype(jnp.int32)), 0, _row(piece.base - 1, ndim))
         powers = np.array([math.prod(len(s) for s in piece.sites[i + 1 :]) for i in range(n)], dtype=dtype)
         return jnp.sum(digits.astype(dtype) * _row(powers, ndim), axis=-1)
     below, left = _rank_tables(piece, dtype.name)
-    labels, site, charges = _labels(piece), np.arange(n, dtype=np.int32), charges_of(piece, digits)
-    terms = jnp.ones(x.shape, dtype)
-    for q, (_, total) in enumerate(piece.groups):
-        mine = _row(labels == q, ndim)
-        own = jnp.where(mine, charges, 0)
-        rest = jnp.clip((total or 0) - (jnp.cumsum(own, axis=-1) - own), 0, total or 0) if total else own * 0
-        here = (_row(site, ndim) * below.shape[1] + rest) * below.shape[2] + digits
-        factor = jnp.asarray(below.reshape(-1))[here]
-        if len(piece.groups) > 1:
-            others = jnp.asarray(left[:, q].reshape(-1))[_row(site, ndim) * left.shape[2] + rest]
-            factor = jnp.where(mine, factor, others)
-        terms = terms * factor
-    return jnp.clip(jnp.sum(terms, axis=-1, dtype=dtype), 0, piece.size - 1)
+    levels = below.shape[2]
+
+    def site(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+        index, rest = carry
+        value, table, others, label, base, down, first, step = inputs
+        digit = jnp.clip((value.astype(jnp.int32) - first) // step, 0, base - 1)
+        mine = jnp.arange(rest.shape[0]) == label
+        term = table.reshape(-1)[rest[label] * levels + digit]
+        for q in range(len(piece.groups) if len(piece.groups) > 1 else 0):
+            term = term * jnp.where(mine[q], 1, others[q][rest[q]])
+        rest = jnp.maximum(_spend(piece, rest, mine, digit, base, down), 0)
+        return (index + term, rest), None
+
+    start = (jnp.zeros(x.shape[:-1], dtype), _full_rest(piece, x.shape[:-1]))
+    values = (jnp.asarray(piece.first), jnp.asarray(piece.step))
+    xs = (jnp.moveaxis(x, -1, 0), jnp.asarray(below), jnp.asarray(left), *_site_inputs(piece), *values)
+    (index, _), _ = jax.lax.scan(site, start, xs)
+    return jnp.clip(index, 0, piece.size - 1)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -314,6 +318,15 @@ def _line(values: Array, ndim: int) -> Array:
     return values.reshape((1,) * ndim + values.shape)
 
 
+def _digits(block: Block, x: Array) -> Array:
+    if len(set(block.sites)) == 1:  # plain numbers: no division remains in the program
+        return (x - block.sites[0].start) // block.sites[0].step
+    return (x - _row(block.first, x.ndim)) // _row(block.step, x.ndim)
+
+
+def _values(block: Block, digits: Array) -> Array:
+    return digits * _row(block.step, digits.ndim) + _row(block.first, digits.ndim)
+
+
 def _states(piece: Block, digits: Array) -> Array:
-    x = digits * _row(piece.step, digits.ndim) + _row(piece.first, digits.ndim)
-    return x.astype(jnp.int8)
+    return _values(piece, digits).astype(jnp.int8)
