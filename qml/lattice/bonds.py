@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from qml._core.errors import ShapeError, unknown_name
+from qml._core.errors import ShapeError
 from qml.lattice.graph import Edges, frozen
 from qml.lattice.torus import TOLERANCE, brought_inside, exact_phases, images_within, shortest
 
@@ -85,8 +85,8 @@ def custom_bonds(lattice: "Lattice", colored: tuple[tuple[str, Edges], ...]) -> 
     return Bonds(edges, tuple(name for _, name in listed), ways, False)
 
 
-def warn_narrow(lattice: "Lattice", bonds: Bonds) -> None:
-    """Tell the caller of `Lattice.edges` about bonds that coincide or are missing."""
+def warn_doubled(lattice: "Lattice", bonds: Bonds) -> None:
+    """Tell the caller of the caller about pairs that are joined in several ways."""
     if bonds.doubled:
         i, j = bonds.doubled[0]
         warnings.warn(
@@ -95,6 +95,10 @@ def warn_narrow(lattice: "Lattice", bonds: Bonds) -> None:
             GeometryWarning,
             stacklevel=3,
         )
+
+
+def warn_lost(lattice: "Lattice", bonds: Bonds) -> None:
+    """Tell the caller of the caller about bonds of the infinite lattice that are not on this cluster."""
     if bonds.lost:
         warnings.warn(
             f"{lattice!r} is too narrow for some bonds of this length: their ends are the same site, or nearer by "
@@ -181,10 +185,3 @@ def _oriented(vectors: Float[np.ndarray, "vectors d"]) -> Float[np.ndarray, "vec
 def _distinct(directions: Float[np.ndarray, "vectors d"]) -> Float[np.ndarray, "directions d"]:
     """Different directions, the one nearest to the first axis first."""
     return np.unique(np.round(directions, 6), axis=0)[::-1]
-
-
-def picked(colors: tuple[str, ...], color: str | None) -> list[int]:
-    """Places of one colour in a list of them; all places for `None`."""
-    if color is not None and color not in colors:
-        unknown_name("colour of edges", color, sorted(set(colors)), ShapeError)
-    return [i for i, name in enumerate(colors) if color is None or name == color]

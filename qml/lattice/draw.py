@@ -1,21 +1,26 @@
-"""Pictures of lattices and graphs."""
+"""Pictures of lattices, graphs and Brillouin zones."""
 
+import itertools
 from typing import Any
 
 import networkx as nx
 import numpy as np
 
-from qml._core.errors import need
-from qml.lattice.graph import Edges, Graph
+from qml._core.errors import ShapeError, need
+from qml.lattice.graph import Graph
 from qml.lattice.lattice import Lattice
-from qml.lattice.torus import TOLERANCE, brought_inside
+from qml.lattice.momentum import translations, zone_edges
+
+PALETTE = ("0.55", "tab:red", "tab:green", "tab:purple", "tab:orange", "tab:cyan", "tab:brown", "tab:pink")
+GREEK = {"Gamma": "Γ"}
 
 
 def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
-    """Draw the sites with their numbers and the edges of one order.
+    """Draw the sites with their numbers and the edges of one order, one colour for each colour of edges.
 
-    Edges that wrap around the torus are dashed stubs towards the nearest image. Three dimensions and more are projected
-    at a slant; a graph without positions is placed by a spring layout.
+    Edges that wrap around the torus are dashed stubs towards the nearest image; of two equally short ways one is drawn.
+    A dotted line outlines the supercell of a periodic lattice. Three dimensions and more are projected at a slant; a
+    graph without positions is placed by a spring layout.
 
     Args:
         lattice: what to draw.
@@ -27,41 +32,120 @@ def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
 
     Raises:
         MissingExtraError: Matplotlib is not installed.
+
+    Example:
+        >>> from qml.lattice import Kagome, draw
+        >>> len(draw(Kagome(2, periodic=False)).lines)
+        17
     """
     if ax is None:
         ax = need("matplotlib.pyplot", "plot").subplots()[1]
     if isinstance(lattice, Graph):
         layout = nx.spring_layout(lattice.to_networkx(), seed=0)
-        positions = np.array([layout[i] for i in range(lattice.n_sites)])
+        positions = np.array([layout[i] for i in range(lattice.n_sites)]).reshape(-1, 2)
+        edges = lattice.edges(order)
+        steps = np.array([positions[j] - positions[i] for i, j in edges])
+        wraps = np.zeros(len(edges), bool)
     else:
-        positions = _project(lattice.positions)
-    for i, j in _edges(lattice, order):
-        straight = positions[j] - positions[i]
-        step = _nearest(lattice, i, j) if isinstance(lattice, Lattice) else straight
-        if np.allclose(step, straight):
-            ax.plot(*zip(positions[i], positions[j]), color="0.6", linewidth=1.0, zorder=1)
-        else:
+        positions, bonds = _project(lattice.positions), lattice._bonds(order)
+        edges, wraps = bonds.edges, np.any(lattice.windings(order) != 0, axis=1)
+        steps = _project(bonds.ways.steps[bonds.ways.first])
+    colors = lattice.edge_colors(order)
+    paint = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(sorted(set(colors)))}
+    seen: set[str] = set()
+    for (i, j), step, wrap, name in zip(edges, steps, np.asarray(wraps).tolist(), colors):
+        style = {"color": paint[name], "zorder": 1, "label": "_" if name in seen else name}
+        seen.add(name)
+        if wrap:
             for start, way in ((positions[i], step), (positions[j], -step)):
-                ax.plot(*zip(start, start + 0.4 * way), color="0.6", linewidth=1.0, linestyle="--", zorder=1)
+                ax.plot(*zip(start, start + 0.4 * way), linewidth=1.0, linestyle="--", **style)
+                style["label"] = "_"
+        else:
+            ax.plot(*zip(positions[i], positions[j]), linewidth=1.5, **style)
+    if isinstance(lattice, Lattice) and any(lattice.periodic):
+        lines = need("matplotlib.collections", "plot").LineCollection
+        ax.add_collection(lines(_outline(lattice), colors="0.7", linestyles=":", linewidths=1.0, zorder=0))
     ax.scatter(*positions.T, s=80, color="tab:blue", zorder=2)
     for i, position in enumerate(positions):
         ax.annotate(str(i), position, ha="center", va="center", fontsize=6, color="white", zorder=3)
+    if len(paint) > 1:
+        handles = dict(sorted(zip(*ax.get_legend_handles_labels()[::-1])))
+        legend = ax.legend(
+            handles.values(), handles, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False
+        )
+        for line in legend.get_lines():
+            line.set_linestyle("-")
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax
 
 
-def _edges(lattice: Lattice | Graph, order: int) -> Edges:
-    return lattice._bonds(order).edges if isinstance(lattice, Lattice) else lattice.edges(order)
+def draw_zone(lattice: Lattice, ax: Any = None) -> Any:
+    """Draw the first Brillouin zone, the momenta that the cluster allows, and the special points by name.
+
+    Momenta on the boundary are drawn at all their places; open circles are special points that this cluster lacks.
+    Three dimensions are projected at a slant.
+
+    Args:
+        lattice: one to three dimensions.
+        ax: Matplotlib axes; new ones if left out.
+
+    Returns:
+        The axes.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+        ShapeError: the lattice has more than three dimensions.
+
+    Example:
+        >>> from qml.lattice import Square, draw_zone
+        >>> axes = draw_zone(Square([[4, 2], [-2, 4]]))
+    """
+    if lattice.dimension > 3:
+        raise ShapeError(
+            "There is no picture of a Brillouin zone in so many dimensions.",
+            got=f"{lattice.dimension} dimensions",
+            expected="one to three",
+            try_="lattice.momenta()",
+        )
+    if ax is None:
+        ax = need("matplotlib.pyplot", "plot").subplots()[1]
+    for segment in zone_edges(lattice):
+        ax.plot(*_project(segment).T, color="0.6", linewidth=1.0, zorder=1)
+    points = _project(_copies(lattice, lattice.momenta()))
+    ax.scatter(*points.T, s=20, color="tab:blue", zorder=2)
+    allowed = lattice.named_momenta()
+    for name, point in lattice.special_points.items():
+        place = _project(lattice.first_zone(point)[None])[0]
+        face = "tab:red" if name in allowed else "none"
+        ax.scatter(*place, s=40, edgecolors="tab:red", facecolors=face, zorder=3)
+        ax.annotate(
+            GREEK.get(name, name), place, xytext=(5, 5), textcoords="offset points", color="tab:red", fontsize=9
+        )
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return ax
 
 
-def _nearest(lattice: Lattice, i: int, j: int) -> np.ndarray:
-    """Projected vector from site i to an image of site j at the shortest distance, the direct one if it is as short."""
-    straight = lattice.positions[j] - lattice.positions[i]
-    inside, images = brought_inside(straight, lattice._torus)
-    steps = np.concatenate([straight[None], inside + images])
-    lengths = np.linalg.norm(steps, axis=1)
-    return _project(steps[lengths < lengths.min() + TOLERANCE * lattice._scale][:1])[0]
+def _outline(lattice: Lattice) -> list[np.ndarray]:
+    """Sides of the parallelogram of the torus vectors, projected; open axes are left out."""
+    vectors = (translations(lattice) @ np.asarray(lattice.cell))[np.asarray(lattice.periodic)]
+    middle = lattice.positions.mean(axis=0) - vectors.sum(axis=0) / 2
+    sides = []
+    for axis in range(len(vectors)):
+        others = [v for k, v in enumerate(vectors) if k != axis]
+        for picks in itertools.product((0, 1), repeat=len(others)):
+            start = middle + sum((p * v for p, v in zip(picks, others)), np.zeros(lattice.dimension))
+            sides.append(_project(np.array([start, start + vectors[axis]])))
+    return sides
+
+
+def _copies(lattice: Lattice, momenta: np.ndarray) -> np.ndarray:
+    """Momenta, those on the boundary of the zone at all their places there."""
+    steps = np.array(list(itertools.product((-1, 0, 1), repeat=lattice.dimension))) @ lattice.reciprocal
+    images = momenta[:, None] + steps[None]
+    lengths = np.linalg.norm(images, axis=-1)
+    return images[lengths < lengths.min(axis=1)[:, None] + 1e-9 * np.linalg.norm(lattice.reciprocal)]
 
 
 def _project(points: np.ndarray) -> np.ndarray:

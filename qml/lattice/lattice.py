@@ -1,5 +1,7 @@
 """Bravais lattices with a basis on finite clusters."""
+# long file: one class, most of it docstrings
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +12,23 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from qml._core.errors import ShapeError
-from qml.lattice.bonds import Bonds, custom_bonds, find_bonds, picked, refuse_ambiguous, warn_narrow
-from qml.lattice.graph import Edges, adjacency, checked_colors, checked_order, frozen
+from qml.lattice import momentum
+from qml.lattice.bonds import (
+    Bonds,
+    GeometryWarning,
+    custom_bonds,
+    find_bonds,
+    refuse_ambiguous,
+    warn_doubled,
+    warn_lost,
+)
+from qml.lattice.faces import Cover, Ring, elementary_rings
+from qml.lattice.graph import Edges, adjacency, checked_colors, checked_order, frozen, picked
 from qml.lattice.torus import (
     TOLERANCE,
     Matrix,
     cells_of,
+    checked_cell,
     checked_periodic,
     checked_supercell,
     checked_twist,
@@ -75,34 +88,10 @@ class Lattice:
         twist: Any = 0.0,
         name: str = "Lattice",
     ):
-        vectors = np.asarray(cell, float)
-        dimension = len(vectors)
-        if vectors.shape != (dimension, dimension) or dimension == 0:
-            raise ShapeError(
-                "The cell of a lattice is a square matrix.",
-                got=f"shape {vectors.shape}",
-                expected="[d, d]: d rows, one primitive vector each",
-                try_="cell=[[1, 0], [0, 1]]",
-            )
-        scale = np.linalg.norm(vectors, axis=1)
-        if not np.all(np.isfinite(vectors)) or abs(np.linalg.det(vectors)) < 1e-9 * scale.prod() or not scale.all():
-            raise ShapeError(
-                "The primitive vectors are linearly dependent.",
-                got=vectors.tolist(),
-                expected=f"{dimension} independent rows",
-                try_="drop the dependent vector and lower the dimension",
-            )
-        basis = np.zeros((1, dimension)) if offsets is None else np.asarray(offsets, float)
-        if basis.ndim != 2 or basis.shape[1] != dimension or len(basis) == 0 or not np.all(np.isfinite(basis)):
-            raise ShapeError(
-                "The offsets do not fit the cell.",
-                got=f"shape {basis.shape}",
-                expected=f"[basis, {dimension}] finite Cartesian positions",
-                try_=f"offsets=[[{', '.join(['0'] * dimension)}]]",
-            )
+        vectors, basis = checked_cell(cell, offsets)
         # + 0.0 turns -0.0 into 0.0, so that equal lattices hash alike
         object.__setattr__(self, "cell", tuple(tuple(row) for row in (vectors + 0.0).tolist()))
-        object.__setattr__(self, "supercell", checked_supercell(extent, dimension))
+        object.__setattr__(self, "supercell", checked_supercell(extent, len(vectors)))
         object.__setattr__(self, "offsets", tuple(tuple(row) for row in (basis + 0.0).tolist()))
         object.__setattr__(self, "periodic", checked_periodic(periodic, self.supercell))
         object.__setattr__(self, "twist", checked_twist(twist, self.periodic))
@@ -228,7 +217,8 @@ class Lattice:
             (32, 16)
         """
         bonds = self._bonds(order)
-        warn_narrow(self, bonds)
+        warn_doubled(self, bonds)
+        warn_lost(self, bonds)
         return tuple(bonds.edges[i] for i in picked(bonds.colors, color))
 
     def edge_colors(self, order: int = 1) -> tuple[str, ...]:
@@ -310,6 +300,129 @@ class Lattice:
         object.__setattr__(other, "colored", self.colored)
         return other
 
+    def triangles(self) -> tuple[tuple[int, ...], ...]:
+        """All triangles of nearest neighbours that do not wind around the torus: `plaquettes(longest=3)`.
+
+        Returns:
+            Triples of sites, each triangle once, the lowest site first; counter-clockwise in two dimensions, so that
+            $S_i \\cdot (S_j \\times S_k)$ has one sign all over the lattice; ascending in others.
+
+        Example:
+            >>> from qml.lattice import Triangular
+            >>> len(Triangular(4).triangles()), Triangular(4).triangles()[0]
+            (32, (0, 1, 13))
+        """
+        return self.plaquettes(longest=3)
+
+    def plaquettes(self, longest: int = 8) -> tuple[tuple[int, ...], ...]:
+        """Elementary rings of nearest neighbours: squares of `Square`, triangles and hexagons of `Kagome`.
+
+        A ring is elementary if it does not wind around the torus, no way between two of its corners is shorter than
+        along it, and no two of its bonds that meet belong to a shorter elementary ring. After `with_edges` these are
+        rings of the edges given there.
+
+        Args:
+            longest: number of corners of the longest rings to look for.
+
+        Returns:
+            Sites around each ring, each ring once, the lowest site first; counter-clockwise in two dimensions, towards
+            the lower of its two neighbours in others. Shorter rings come first.
+
+        Warns:
+            GeometryWarning: two rings have the same corners, which are listed once, or a ring meets itself.
+
+        Example:
+            >>> from qml.lattice import Kagome, Square
+            >>> Square(4).plaquettes()[0]
+            (0, 1, 13, 12)
+            >>> [len(ring) for ring in Kagome(2).plaquettes()]
+            [3, 3, 3, 3, 3, 3, 3, 3, 6, 6, 6, 6]
+        """
+        bonds = self._bonds(1)
+        ways = zip(bonds.ways.owner.tolist(), map(tuple, bonds.ways.windings.tolist()))
+        cover = Cover(self.n_sites, [(*bonds.edges[k], winding) for k, winding in ways], longest // 2)
+        found, merged = elementary_rings(cover, longest, self._area)
+        if merged:
+            text = (
+                f"{self!r} is too narrow: some of its rings of bonds coincide or meet themselves, and are listed once."
+            )
+            warnings.warn(text, GeometryWarning, stacklevel=2 if longest > 3 else 3)
+        return found
+
+    @property
+    def reciprocal(self) -> Float[np.ndarray, "d d"]:
+        """Rows $b_j$ with $a_i \\cdot b_j = 2\\pi\\delta_{ij}$."""
+        return momentum.reciprocal(self)
+
+    @property
+    def momentum_numbers(self) -> Int[np.ndarray, "momenta d"]:
+        """Labels of all momenta: whole numbers with $k \\cdot T_i = 2\\pi n_i$ for the torus vectors, 0 on open axes.
+
+        Each stands for $n + S m$ with any whole $m$; listed are those with $n = S f$, $0 \\le f_i < 1$, in
+        lexicographic order: $0 \\le n_i < L_i$ on a straight cluster.
+
+        Example:
+            >>> from qml.lattice import Square
+            >>> len(Square([[4, 2], [-2, 4]]).momentum_numbers)
+            20
+        """
+        return momentum.momentum_numbers(self)
+
+    def momenta(self, cartesian: bool = True) -> Float[np.ndarray, "momenta d"]:
+        """The momenta that one particle can have here, in the order of `momentum_numbers`.
+
+        With a twist they are shifted: $k \\cdot T_i = 2\\pi n_i + \\phi_i$.
+
+        Args:
+            cartesian: Cartesian components, in the first Brillouin zone; or in units of the rows of `reciprocal`.
+
+        Example:
+            >>> import numpy as np
+            >>> from qml.lattice import Chain
+            >>> (Chain(4).momenta() / np.pi).ravel().tolist(), Chain(4).momenta(cartesian=False).ravel().tolist()
+            ([0.0, 0.5, 1.0, -0.5], [0.0, 0.25, 0.5, 0.75])
+        """
+        units = momentum.momenta(self)
+        return self.first_zone(units @ self.reciprocal) if cartesian else units
+
+    @property
+    def special_points(self) -> dict[str, Float[np.ndarray, " d"]]:
+        """Cartesian points of the Brillouin zone with names, allowed here or not.
+
+        `Gamma` everywhere; `X`, `Y`, `Z`, `M`, `R` where the primitive vectors are orthogonal, `M`, `K` where they are
+        hexagonal, `X`, `L`, `W`, `K`, `U` for face-centred and `H`, `P`, `N` for body-centred cubic.
+
+        Example:
+            >>> from qml.lattice import Triangular
+            >>> sorted(Triangular(3).special_points)
+            ['Gamma', 'K', 'M']
+        """
+        return {name: point @ self.reciprocal for name, point in momentum.special_points(self).items()}
+
+    def named_momenta(self) -> dict[str, tuple[int, ...]]:
+        """Labels, as in `momentum_numbers`, of the special points that are allowed here.
+
+        Example:
+            >>> from qml.lattice import Triangular
+            >>> Triangular(6).named_momenta()
+            {'Gamma': (0, 0), 'M': (3, 0), 'K': (2, 4)}
+        """
+        return momentum.named_momenta(self)
+
+    def first_zone(self, k: Any) -> Float[np.ndarray, "*batch d"]:
+        """The momentum of the first Brillouin zone that differs from $k$ by a reciprocal vector.
+
+        Args:
+            k: `[..., d]`, Cartesian. Of several on the boundary of the zone the one with the largest first component
+                is taken, then the second.
+
+        Example:
+            >>> from qml.lattice import Chain
+            >>> Chain(4).first_zone([7.0]).round(6).tolist()
+            [0.716815]
+        """
+        return momentum.first_zone(self, np.asarray(k, float))
+
     def neighbours(self, order: int = 1) -> tuple[tuple[int, ...], ...]:
         """Neighbours of every site.
 
@@ -337,6 +450,12 @@ class Lattice:
 
         return draw(self, ax=ax, order=order)
 
+    def draw_zone(self, ax: Any = None) -> Any:
+        """Draw the Brillouin zone and the allowed momenta; see `qml.lattice.draw_zone`."""
+        from qml.lattice.draw import draw_zone
+
+        return draw_zone(self, ax=ax)
+
     @property
     def _scale(self) -> float:
         return float(np.linalg.norm(np.asarray(self.cell), axis=1).min())
@@ -357,6 +476,15 @@ class Lattice:
             self._known_bonds[order] = custom_bonds(self, self.colored) if custom else find_bonds(self, order)
         refuse_ambiguous(self, self._known_bonds[order])
         return self._known_bonds[order]
+
+    def _area(self, ring: Ring) -> float:
+        """Signed area of a ring in two dimensions, zero if it has none."""
+        if self.dimension != 2:
+            return 0.0
+        copies = np.array([copy for _, copy in ring]) @ np.asarray(self.supercell) @ np.asarray(self.cell)
+        x, y = (self.positions[[site for site, _ in ring]] + copies).T
+        area = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
+        return area if abs(area) > TOLERANCE * self._scale**2 else 0.0
 
     def _check_distinct(self):
         near = np.argwhere(np.triu(self.distances() < TOLERANCE * self._scale, 1))

@@ -16,6 +16,36 @@ TOLERANCE = 1e-5  # of the shortest cell vector: two lengths closer than this ar
 Matrix = tuple[tuple[int, ...], ...]
 
 
+def checked_cell(cell: Any, offsets: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The primitive vectors and the positions of the sites of a cell, as arrays."""
+    vectors = np.asarray(cell, float)
+    dimension = len(vectors)
+    if vectors.shape != (dimension, dimension) or dimension == 0:
+        raise ShapeError(
+            "The cell of a lattice is a square matrix.",
+            got=f"shape {vectors.shape}",
+            expected="[d, d]: d rows, one primitive vector each",
+            try_="cell=[[1, 0], [0, 1]]",
+        )
+    scale = np.linalg.norm(vectors, axis=1)
+    if not np.all(np.isfinite(vectors)) or abs(np.linalg.det(vectors)) < 1e-9 * scale.prod() or not scale.all():
+        raise ShapeError(
+            "The primitive vectors are linearly dependent.",
+            got=vectors.tolist(),
+            expected=f"{dimension} independent rows",
+            try_="drop the dependent vector and lower the dimension",
+        )
+    basis = np.zeros((1, dimension)) if offsets is None else np.asarray(offsets, float)
+    if basis.ndim != 2 or basis.shape[1] != dimension or len(basis) == 0 or not np.all(np.isfinite(basis)):
+        raise ShapeError(
+            "The offsets do not fit the cell.",
+            got=f"shape {basis.shape}",
+            expected=f"[basis, {dimension}] finite Cartesian positions",
+            try_=f"offsets=[[{', '.join(['0'] * dimension)}]]",
+        )
+    return vectors, basis
+
+
 def checked_supercell(extent: Any, dimension: int) -> Matrix:
     """The torus vectors in units of the cell vectors, from whole numbers or from an integer matrix."""
     try:
