@@ -69,10 +69,11 @@ def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
     for i, position in enumerate(positions):
         ax.annotate(str(i), position, ha="center", va="center", fontsize=6, color="white", zorder=3)
     if len(paint) > 1:
-        handles = dict(sorted(zip(*ax.get_legend_handles_labels()[::-1])))
-        legend = ax.legend(
-            handles.values(), handles, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False
-        )
+        handles, labels = ax.get_legend_handles_labels()
+        known = dict(zip(labels, handles))
+        names = sorted(known)
+        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": 7}
+        legend = ax.legend([known[name] for name in names], names, **place)
         for line in legend.get_lines():
             line.set_linestyle("-")
     ax.set_aspect("equal")
