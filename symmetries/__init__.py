@@ -5,6 +5,8 @@ from symmetries.characters import CharacterTable, Irrep, character_table
 from symmetries.crystal import Crystal
 from symmetries.group import FiniteGroup
 from symmetries.point_group import C, D, PointGroup, inversion, point_group
+from symmetries.projective import ProjectiveIrrep, projective_characters, projective_irreps
+from symmetries.representation import irrep_matrices
 from symmetries.sector import Representatives, Sector, sectors
 from symmetries.space_group import SpaceGroup, space_group, translation_group
 
@@ -17,13 +19,17 @@ __all__ = [
     "GradketError",
     "Irrep",
     "PointGroup",
+    "ProjectiveIrrep",
     "Representatives",
     "Sector",
     "SpaceGroup",
     "SymmetryError",
     "character_table",
     "inversion",
+    "irrep_matrices",
     "point_group",
+    "projective_characters",
+    "projective_irreps",
     "sectors",
     "space_group",
     "translation_group",

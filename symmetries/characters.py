@@ -9,7 +9,7 @@ again, exact to rounding.
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from symmetries._descriptor import descriptor
 from symmetries._errors import SymmetryError
@@ -126,13 +126,7 @@ def character_table(group: FiniteGroup, matrices: Float[np.ndarray, "g d d"] | N
         Dixon, Numer. Math. 10, 446 (1967); Schneider, J. Symb. Comput. 9, 601 (1990).
     """
     values = _exact(group, _eigenvectors(group))
-    dimensions = np.real(values[:, group.class_index[group.identity]])
-    nontrivial = np.abs(values - 1).max(axis=1) > 0.5
-    rows = [-np.real(values), -np.imag(values)]
-    keys = np.concatenate(
-        [nontrivial[:, None], dimensions[:, None], np.stack(rows, -1).reshape(len(values), -1)], axis=1
-    )
-    values = values[np.lexsort(np.round(keys, 6).T[::-1])]
+    values = values[sorted_rows(values, int(group.class_index[group.identity]))]
     labels = None if matrices is None else mulliken_labels(matrices, values[:, group.class_index])
     if labels is not None:
         ranks = sorted(range(len(labels)), key=[_rank(label) for label in labels].__getitem__)
@@ -185,7 +179,7 @@ def _exact(group: FiniteGroup, values: np.ndarray) -> np.ndarray:
                 try_="a subgroup, e.g. the little group of a momentum",
             )
         result[:, i] = whole @ roots_of_unity(n)
-    return _snapped(result, 1e-12)
+    return snapped(result, 1e-12)
 
 
 def roots_of_unity(n: int) -> Complex[np.ndarray, " n"]:
@@ -196,10 +190,18 @@ def roots_of_unity(n: int) -> Complex[np.ndarray, " n"]:
         >>> roots_of_unity(4)
         array([ 1.+0.j,  0.+1.j, -1.+0.j,  0.-1.j])
     """
-    return _snapped(np.exp(2j * np.pi * np.arange(n) / n), 1e-14)
+    return snapped(np.exp(2j * np.pi * np.arange(n) / n), 1e-14)
 
 
-def _snapped(values: np.ndarray, tolerance: float) -> np.ndarray:
+def sorted_rows(values: Complex[np.ndarray, "irreps columns"], identity: int) -> Int[np.ndarray, " irreps"]:
+    """Order of the rows of a character table: the trivial one, then by dimension, then by the values themselves."""
+    nontrivial = np.abs(values - 1).max(axis=1) > 0.5
+    parts = np.stack([-np.real(values), -np.imag(values)], -1).reshape(len(values), -1)
+    keys = np.concatenate([nontrivial[:, None], np.abs(values[:, identity])[:, None], parts], axis=1)
+    return np.lexsort(np.round(keys, 6).T[::-1])
+
+
+def snapped(values: np.ndarray, tolerance: float) -> np.ndarray:
     """Real and imaginary parts that are whole or half to rounding made so."""
     parts = np.stack([np.real(values), np.imag(values)])
     halves = np.round(2 * parts) / 2 + 0.0

@@ -98,17 +98,33 @@ class FiniteGroup:
     @cached_property
     def generators(self) -> tuple[int, ...]:
         """A few elements whose products are the whole group."""
-        table, chosen = self.product_table, []
-        member = (table == np.arange(self.order)).all(axis=1)  # the identity
+        chosen: list[int] = []
+        member = np.arange(self.order) == self.identity
         while not member.all():
             chosen.append(int(np.argmin(member)))
-            frontier = np.flatnonzero(member)
-            while len(frontier):
-                images = np.unique(table[np.ix_(frontier, chosen)])
-                frontier = images[~member[images]]
-                member[frontier] = True
-            member[chosen[-1]] = True
+            member = self._closure(member, chosen)
         return tuple(chosen)
+
+    def _closure(self, member: np.ndarray, steps: list[int]) -> np.ndarray:
+        """Members of the group that some elements generate, from some that are known already."""
+        member, frontier = member.copy(), np.flatnonzero(member)
+        while len(frontier):
+            images = np.unique(self.product_table[np.ix_(frontier, steps)])
+            frontier = images[~member[images]]
+            member[frontier] = True
+        return member
+
+    def generated_by(self, elements: Int[np.ndarray, " k"]) -> Int[np.ndarray, " h"]:
+        """The elements of the smallest subgroup that contains some, in increasing order.
+
+        Example:
+            >>> import numpy as np
+            >>> from symmetries import FiniteGroup
+            >>> FiniteGroup.cyclic(12).generated_by(np.array([8, 6]))
+            array([ 0,  2,  4,  6,  8, 10])
+        """
+        steps = _elements(self, elements)
+        return np.flatnonzero(self._closure(np.arange(self.order) == self.identity, steps.tolist()))
 
     @cached_property
     def class_index(self) -> Int[np.ndarray, " g"]:
@@ -149,6 +165,7 @@ class FiniteGroup:
             >>> FiniteGroup.cyclic(6).subgroup(np.array([0, 2, 4])).order
             3
         """
+        elements = _elements(self, elements)
         number = np.full(self.order, -1)
         number[elements] = np.arange(len(elements))
         table = number[self.product_table[np.ix_(elements, elements)]]
@@ -167,6 +184,19 @@ class FiniteGroup:
         one, two = self.product_table, other.product_table
         table = one[:, None, :, None] * other.order + two[None, :, None, :]
         return FiniteGroup(table.reshape(self.order * other.order, -1))
+
+
+def _elements(group: FiniteGroup, elements: np.ndarray) -> np.ndarray:
+    """The same numbers, or an error if one is no element."""
+    numbers = np.asarray(elements, int)
+    if numbers.ndim != 1 or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < group.order):
+        raise SymmetryError(
+            "These are no elements of the group.",
+            got=numbers.tolist(),
+            expected=f"a list of numbers 0 .. {group.order - 1}",
+            try_="group.generators",
+        )
+    return numbers
 
 
 def _table(permutations: np.ndarray) -> np.ndarray:
