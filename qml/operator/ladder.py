@@ -72,9 +72,14 @@ class LadderSum(AbstractOperator):
                 factors.append(factor)
                 target.append(index.setdefault(key, len(index)))
         strings = cls._kind()(hilbert.n_sites, tuple(index))
-        values = values[np.array(rows, int)] * np.array(factors).astype(coefficient_dtype(np.zeros(1)))
-        coefficients = sum_to(values, np.array(target, int), len(index))
-        return cls._build(strings, coefficients, hilbert, check=True, hermitian=hermitian)
+        factors, row, to = np.array(factors).astype(coefficient_dtype(np.zeros(1))), np.array(rows, int), target
+        coefficients = sum_to(values[row] * factors, np.array(to, int), len(index))
+        made = cls._build(strings, coefficients, hilbert, check=not is_traced(values), hermitian=hermitian)
+        if is_traced(values):  # any values of the couplings must keep the space
+            generic = np.random.default_rng(0).uniform(1.0, 2.0, len(operators))
+            check_totals(strings, None, hilbert)
+            check_predicate(made, hilbert, sum_to(generic[row] * factors, np.array(to, int), len(index)))
+        return made
 
     @classmethod
     def _build(
@@ -160,8 +165,9 @@ class LadderSum(AbstractOperator):
                 try_="build the operator on the same space",
             )
         traced = is_traced(self.coefficients)
-        check_totals(self.strings, None if traced else np.asarray(self.coefficients), hilbert)
-        check_predicate(self, hilbert)
+        if not (traced and self.hilbert == hilbert):  # else checked when it was built
+            check_totals(self.strings, None if traced else np.asarray(self.coefficients), hilbert)
+            check_predicate(self, hilbert)
 
     def on(self, hilbert: AbstractHilbert) -> "LadderSum":
         """The same sum on another space of the same modes.

@@ -199,17 +199,22 @@ def can_move(created: Mapping[int, int], gone: Mapping[int, int], hilbert: Abstr
     return possible and any(sum(created.get(i, 0) - gone.get(i, 0) for i in sites) for sites, _ in totals)
 
 
-def check_predicate(operator: Any, hilbert: AbstractHilbert) -> None:
+def check_predicate(operator: Any, hilbert: AbstractHilbert, coefficients: np.ndarray | None = None) -> None:
     """Raise `SpaceError` with the terms that lead to configurations that a predicate of the space forbids.
 
-    Elements are worked out on all configurations, or on some at random where there are too many to list; strings with
-    traced coefficients must stay inside one by one, up to equal neighbours.
+    Elements are worked out on all configurations, or on some at random where there are too many to list.
+
+    Args:
+        operator: a sum of strings.
+        hilbert: the space.
+        coefficients: those to try in place of traced ones; any, if left out.
     """
     if hilbert.envelope == hilbert or not operator.strings.layout.moves:
         return
     with jax.ensure_compile_time_eval():
         if is_traced(operator.coefficients):
-            operator = operator._build(operator.strings, np.arange(1.0, len(operator.strings) + 1), hilbert)
+            values = np.arange(1.0, len(operator.strings) + 1) if coefficients is None else coefficients
+            operator = operator._build(operator.strings, values, hilbert)
         scale = 1e-12 * float(jnp.sum(jnp.abs(operator.coefficients)))
         leaks = np.zeros(len(operator.strings.layout.moves), bool)
         for x in _rows(hilbert):
