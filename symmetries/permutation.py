@@ -102,32 +102,51 @@ def cycle_counts(permutations: Int[np.ndarray, "g points"]) -> Int[np.ndarray, "
     return counts
 
 
-def generate(generators: Int[np.ndarray, "k points"]) -> Int[np.ndarray, "g points"]:
+def generate(generators: Int[np.ndarray, "k points"], limit: int | None = None) -> Int[np.ndarray, "g points"]:
     """All products of some permutations, in lexicographic order, the identity first.
 
     Args:
         generators: `[k, points]`; none gives the trivial group.
+        limit: the largest order wanted; any if left out.
 
     Returns:
         `[g, points]`.
 
     Raises:
-        SymmetryError: a row is not a permutation.
+        SymmetryError: a row is not a permutation, or there are more products than `limit`.
 
     Example:
         >>> import numpy as np
         >>> from symmetries.permutation import generate
         >>> len(generate(np.array([[1, 2, 3, 0], [3, 2, 1, 0]])))
         8
+
+    Source:
+        Dimino's algorithm: Butler, Fundamental Algorithms for Permutation Groups (1991), chapter 7.
     """
     check(generators)
-    elements = frontier = np.arange(generators.shape[1])[None, :]
-    while len(frontier):
-        images = np.concatenate([elements, *(frontier[:, generator] for generator in generators)])
-        known = len(elements)
-        elements, first = np.unique(images, axis=0, return_index=True)
-        frontier = elements[first >= known]
-    return elements
+    elements = np.arange(generators.shape[1])[None, :]
+    known = {elements[0].tobytes()}
+    for k, generator in enumerate(generators):  # each adds whole cosets of the group of those before
+        if generator.tobytes() in known:
+            continue
+        subgroup, cosets, firsts = elements, [elements], [elements[0]]
+        for first in firsts:  # grows while we go
+            for step in generators[: k + 1]:
+                new = first[step]
+                if new.tobytes() not in known:
+                    firsts.append(new)
+                    cosets.append(subgroup[:, new])
+                    known.update(row.tobytes() for row in cosets[-1])
+                    if limit is not None and len(known) > limit:
+                        raise SymmetryError(
+                            "These permutations generate a larger group than wanted.",
+                            got=f"more than {limit} elements",
+                            expected=f"order <= {limit}",
+                            try_="a larger limit, or fewer generators",
+                        )
+        elements = np.concatenate(cosets)
+    return elements[np.lexsort(elements.T[::-1])] if elements.shape[1] else elements
 
 
 def check(permutations: Permutations) -> Permutations:
