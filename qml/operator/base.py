@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse
 
 from qml._core.chunk import map_chunks
-from qml._core.errors import ShapeError, SpaceError
+from qml._core.errors import DataError, ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert
+from qml.operator.compact import Compacted, capacity_for, checked_batch, compact_generic
 
 _DENSE_LIMIT = 2**14
 _TABLE_CHUNK = 2**14
@@ -60,6 +61,85 @@ class AbstractOperator(eqx.Module):
     @abc.abstractmethod
     def linear_map(self) -> Any:
         """A module `vector[size] -> vector[size]` with everything prepared that many products share."""
+
+    def compacted(self, x: Configurations, capacity: int | None = None) -> Compacted:
+        r"""The non-zero off-diagonal elements of a batch, one after another, row after row, without padding between.
+
+        Of a J1-J2 model half of all neighbours have a zero element, of a model on few particles nearly all: a network
+        that is evaluated on `states` is called for none of them.
+
+        Args:
+            x: configurations `[batch, sites]`.
+            capacity: number of slots, a static int, at best from `qml.operator.compact.capacity_for`. `None` finds it
+                here, which only works outside `jax.jit`.
+
+        Returns:
+            Rows `int[capacity]`, configurations `[capacity, sites]`, elements $\langle x_r|O|x'\rangle$ `[capacity]`, and
+            their number `count`. If `count > capacity` the elements are NaN.
+
+        Raises:
+            ShapeError: `x` is no batch of configurations, or the capacity is not a positive int.
+
+        Example:
+            >>> import numpy as np
+            >>> from qml.operator import PauliSum
+            >>> exchange = PauliSum({"XX": 0.5, "YY": 0.5, "ZZ": 0.25})
+            >>> found = exchange.compacted(np.array([[1, 1], [1, -1], [-1, 1]]))
+            >>> found.rows.tolist(), found.states.tolist(), found.elements.tolist(), int(found.count)
+            ([1, 2], [[-1, 1], [1, -1]], [1.0, 1.0], 2)
+            >>> found.sum(np.ones(2)).tolist()  # the off-diagonal part of O on equal amplitudes
+            [0.0, 1.0, 1.0]
+        """
+        return self._compacted(checked_batch(self, x, 1 if capacity is None else capacity), self._capacity(x, capacity))
+
+    def _capacity(self, x: Any, capacity: int | None) -> int:
+        if capacity is not None:
+            return int(capacity)
+        if isinstance(x, jax.core.Tracer):
+            raise ShapeError(
+                "The number of non-zero elements is unknown while a program is traced.",
+                got="capacity=None",
+                expected="a static int",
+                try_="qml.operator.compact.capacity_for(operator, x) outside jit",
+            )
+        return capacity_for(self, x)
+
+    def _compacted(self, x: Array, capacity: int) -> Compacted:
+        return compact_generic(self, x, capacity)
+
+    def commutator(self, other: Any) -> Any:
+        """`self @ other - other @ self`."""
+        return self @ other - other @ self  # type: ignore[operator]
+
+    def anticommutator(self, other: Any) -> Any:
+        """`self @ other + other @ self`."""
+        return self @ other + other @ self  # type: ignore[operator]
+
+    def __pow__(self, exponent: int) -> Any:
+        """The product of `exponent` copies, by repeated squaring; 0 is the identity."""
+        if isinstance(exponent, bool) or not isinstance(exponent, (int, np.integer)):
+            return NotImplemented
+        if exponent < 0:
+            raise DataError(
+                "Operators have no negative powers here.",
+                got=exponent,
+                expected="an int >= 0",
+                try_="numpy.linalg.inv(operator.to_dense())",
+            )
+        if exponent == 0:
+            return 0 * self + 1
+        half = self ** (exponent // 2) if exponent > 1 else None
+        if half is None:
+            return self
+        return half @ half @ self if exponent % 2 else half @ half
+
+    def trace(self) -> Inexact[Array, ""]:
+        """The trace over this operator's space: the sum of the diagonal over all configurations.
+
+        Raises:
+            SpaceError: the space is too large to list.
+        """
+        return _trace(self)
 
     def apply(self, vector: Any) -> Inexact[Array, " size"]:
         """Product of the operator with a vector in basis order, without a matrix.
@@ -120,6 +200,11 @@ class AbstractOperator(eqx.Module):
 @jax.jit
 def _apply(operator: AbstractOperator, vector: Array) -> Array:
     return operator.linear_map()(vector)
+
+
+@jax.jit
+def _trace(operator: AbstractOperator) -> Array:
+    return jnp.sum(map_chunks(operator.diagonal, operator.hilbert.all_states(), chunk=_TABLE_CHUNK))
 
 
 @jax.jit

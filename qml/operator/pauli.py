@@ -14,6 +14,7 @@ from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator.base import AbstractOperator, rows_of
 from qml.operator.coefficients import coefficient_dtype, collect, is_traced, on_host, stack, sum_to
+from qml.operator.compact import Compacted, compact_pauli
 from qml.operator.conserve import check_terms, sector_traces
 from qml.operator.matvec import elements, prepare
 from qml.operator.signs import StringSigns, flip_factors
@@ -165,6 +166,9 @@ class PauliSum(AbstractOperator):
             Neighbours `[..., groups, sites]` in the dtype of `x`, and the elements `<x|O|x'>` `[..., groups]`.
         """
         return _connected(self, rows_of(self, x))
+
+    def _compacted(self, x: Array, capacity: int) -> Compacted:
+        return compact_pauli(self, x, capacity)
 
     def linear_map(self) -> Any:
         """The matrix-free product with a vector in basis order, prepared once."""
