@@ -95,11 +95,11 @@ class Graph:
             )
         return frozen(np.array([self.phases[i] if self.phases else 1.0 for i in places], complex))
 
-    def with_edges(self, edges: Mapping[str, Any]) -> "Graph":
+    def with_edges(self, edges: Any) -> "Graph":
         """The same sites with other edges, each with the name of a colour, and no phases.
 
         Args:
-            edges: for each colour its pairs of sites, each pair once.
+            edges: a table: for each colour its pairs of sites, each pair once.
 
         Example:
             >>> import networkx as nx
@@ -199,7 +199,7 @@ def checked_order(order: int) -> int:
     return order
 
 
-def checked_colors(edges: Mapping[str, Any], n_sites: int) -> tuple[tuple[str, Edges], ...]:
+def checked_colors(edges: Any, n_sites: int) -> tuple[tuple[str, Edges], ...]:
     """Coloured pairs, sorted, each once in all."""
     if not isinstance(edges, Mapping) or not edges or not all(isinstance(name, str) and name for name in edges):
         raise ShapeError(

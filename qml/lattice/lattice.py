@@ -2,7 +2,6 @@
 # long file: one class, most of it docstrings
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -269,11 +268,11 @@ class Lattice:
         """
         return frozen(exact_phases(self.windings(order, color) @ np.asarray(self.twist)))
 
-    def with_edges(self, edges: Mapping[str, Any]) -> "Lattice":
+    def with_edges(self, edges: Any) -> "Lattice":
         """The same sites with other edges of order 1, each with the name of a colour; higher orders stay as they are.
 
         Args:
-            edges: for each colour its pairs of sites, in any order, each pair once.
+            edges: a table: for each colour its pairs of sites, in any order, each pair once.
 
         Raises:
             ShapeError: a site that does not exist, a site paired with itself, a pair that is listed twice.

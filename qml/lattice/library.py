@@ -1,6 +1,7 @@
 """Lattices by name, with nearest neighbours at distance 1."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -254,7 +255,7 @@ def Pyrochlore(
 
 def _extent(first: Any, *others: int | None) -> Any:
     """Lengths, those left out equal to the first; or the supercell that was given in place of the first."""
-    if np.ndim(first) == 0:
+    if not isinstance(first, Iterable):
         return tuple(first if length is None else length for length in (first, *others))
     if any(length is not None for length in others):
         raise ShapeError(

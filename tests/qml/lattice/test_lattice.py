@@ -16,9 +16,11 @@ from qml.lattice import (
     Grid,
     Honeycomb,
     Kagome,
+    KitaevHoneycomb,
     Lattice,
     Square,
     Triangular,
+    draw_zone,
     from_networkx,
 )
 
@@ -167,6 +169,37 @@ def test_graphs():
     assert from_networkx(torus).edges() == Square(4, 4).edges()
 
 
+def test_graphs_with_colors_and_phases():
+    """To NetworkX and back: edges, colours and phases stay, for lattices and for graphs."""
+    lattice = KitaevHoneycomb(3, twist=(0.4, -1.0))
+    network = lattice.to_networkx()
+    graph = from_networkx(network)
+    assert graph.edges() == lattice.edges() and graph.edge_colors() == lattice.edge_colors()
+    assert np.array_equal(graph.edge_phases(), lattice.edge_phases())
+    assert np.array_equal(graph.edge_phases(color="y"), lattice.edge_phases(color="y"))
+    assert graph.edges(color="z") == lattice.edges(color="z")
+    assert from_networkx(graph.to_networkx()) == graph
+    (i, j), winding = lattice.edges()[1], lattice.windings()[1]
+    assert network.edges[i, j]["winding"] == tuple(winding.tolist())
+    assert set(network.edges[i, j]) == {"color", "winding", "phase"} and set(network.nodes[0]) == {"pos"}
+    plain = from_networkx(nx.path_graph(4))
+    assert plain.edge_colors(2) == ("edge",) * 2 and plain.edge_phases(2).tolist() == [1, 1]
+    assert plain.with_edges({"a": [(3, 0)], "b": [(1, 0)]}).neighbours() == ((1, 3), (0,), (), (0,))
+    assert not from_networkx(nx.path_graph(4)).phases and plain == from_networkx(plain.to_networkx())
+    turned = nx.Graph()
+    turned.add_edge("b", "a", color=1, phase=1j)  # b is site 0
+    assert from_networkx(turned).edge_colors() == ("1",) and from_networkx(turned).edge_phases().tolist() == [1j]
+    for call in (
+        lambda: graph.edge_phases(2),
+        lambda: graph.edges(color="w"),
+        lambda: plain.edges(2, color="w"),
+        lambda: from_networkx(nx.Graph([(0, 1, {"color": "a"}), (1, 2, {})])),
+        lambda: from_networkx(nx.Graph([(0, 1, {"phase": 2.0})])),
+    ):
+        with pytest.raises(ShapeError, match="expected:"):
+            call()
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -208,4 +241,21 @@ def test_draw(lattice):
     assert len(ax.lines) == len(lattice.edges()) + wrapped
     assert [text.get_text() for text in ax.texts] == [str(i) for i in range(lattice.n_sites)]
     assert lattice.draw(ax=ax) is ax
+    pyplot.close("all")
+
+
+def test_draw_colors():
+    """A legend entry for each colour; custom edges and both ends of a wrapped edge in one colour; zones to 3-D."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    ax = KitaevHoneycomb(2, periodic=False).draw()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y", "z"]
+    assert len({line.get_color() for line in ax.lines}) == 3
+    assert len(Square([[2, 1], [-1, 2]]).draw().lines) == 5 + 2 * 5
+    for lattice, points in ((Chain(4), 5), (Square(4), 16 + 9), (Triangular(3), 9 + 4), (Cubic(2), 27)):
+        ax = lattice.draw_zone()
+        assert len(ax.collections[0].get_offsets()) == points, lattice
+        assert draw_zone(lattice, ax=ax) is ax
+    assert [text.get_text() for text in Chain(4).draw_zone().texts] == ["Γ", "X"]
+    with pytest.raises(ShapeError, match="Brillouin"):
+        Grid((2, 2, 2, 2)).draw_zone()
     pyplot.close("all")
