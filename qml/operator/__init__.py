@@ -3,6 +3,7 @@
 from qml.operator.base import AbstractOperator
 from qml.operator.boson import BosonSum
 from qml.operator.boson_models import BoseHubbard
+from qml.operator.embed import TensorSum, embed
 from qml.operator.fermion import FermionSum
 from qml.operator.fermion_models import ExtendedHubbard, Hubbard, tJ, tV
 from qml.operator.library import J1J2, XXZ, Heisenberg, Ising, local, total
@@ -23,11 +24,13 @@ __all__ = [
     "Ising",
     "LocalOperator",
     "PauliSum",
+    "TensorSum",
     "annihilate",
     "bond_current",
     "create",
     "current",
     "density_density",
+    "embed",
     "hopping",
     "local",
     "number",

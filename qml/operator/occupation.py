@@ -217,7 +217,7 @@ def check_predicate(operator: Any, hilbert: AbstractHilbert, coefficients: np.nd
             operator = operator._build(operator.strings, values, hilbert)
         scale = 1e-12 * float(jnp.sum(jnp.abs(operator.coefficients)))
         leaks = np.zeros(len(operator.strings.layout.moves), bool)
-        for x in _rows(hilbert):
+        for x in configurations(hilbert):
             leaks |= np.asarray(_leaks(operator, hilbert, x, scale))
     if np.any(leaks):
         group = operator.strings.layout.moves[int(np.flatnonzero(leaks)[0])]
@@ -231,7 +231,7 @@ def check_predicate(operator: Any, hilbert: AbstractHilbert, coefficients: np.nd
         )
 
 
-def _rows(hilbert: AbstractHilbert) -> Iterator[Array]:
+def configurations(hilbert: AbstractHilbert) -> Iterator[Array]:
     """Configurations of a space in pieces: all, or some at random where they cannot be listed."""
     try:
         size = hilbert.size
