@@ -140,7 +140,13 @@ def inverse(rows: Int[np.ndarray, "d d"]) -> tuple[Int[np.ndarray, "d d"], int]:
     """Whole matrix `w` and `n > 0` with `rows @ w = n * identity`, `n` the absolute determinant."""
     n = determinant(rows)
     whole = np.rint(np.linalg.inv(rows) * n).astype(np.int64)
-    assert np.array_equal(rows @ whole, n * np.eye(len(rows), dtype=np.int64))
+    if not np.array_equal(rows @ whole, n * np.eye(len(rows), dtype=np.int64)):
+        raise ShapeError(
+            "The torus vectors are too large for exact arithmetic.",
+            got=np.asarray(rows).tolist(),
+            expected="a cluster of moderate size",
+            try_="shorter vectors of the same lattice",
+        )
     return whole * (1 if n > 0 else -1), abs(n)
 
 
