@@ -9,6 +9,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.precision import real_dtype
@@ -147,7 +148,7 @@ class AbstractHilbert(abc.ABC):
         _check_numbered(self)
         indices = jnp.asarray(indices)
         bad = not jnp.issubdtype(indices.dtype, jnp.integer)
-        if not bad and not isinstance(indices, jax.core.Tracer) and indices.size:
+        if not bad and not isinstance(indices, Tracer) and indices.size:
             bad = int(indices.min()) < 0 or int(indices.max()) >= self.size
         if bad:
             raise SpaceError(
@@ -353,7 +354,7 @@ def _as_configurations(space: AbstractHilbert, x: Any) -> Array:
 
 
 def _check_whole(space: AbstractHilbert, x: Array) -> None:
-    if isinstance(x, jax.core.Tracer) or jnp.issubdtype(x.dtype, jnp.integer):
+    if isinstance(x, Tracer) or jnp.issubdtype(x.dtype, jnp.integer):
         return
     if not bool(jnp.all(jnp.isfinite(x) & (x == jnp.round(x)))):
         raise SpaceError(
@@ -376,6 +377,6 @@ def _check_numbered(space: AbstractHilbert) -> None:
 
 
 def _extremes(indices: Array) -> str:
-    if isinstance(indices, jax.core.Tracer) or not indices.size:
+    if isinstance(indices, Tracer) or not indices.size:
         return f"of shape {indices.shape}"
     return f"from {indices.min()} to {indices.max()}"

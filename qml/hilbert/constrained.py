@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array
@@ -183,7 +184,7 @@ class Constrained(AbstractHilbert):
         if self._is_listed:
             return self._unrank(jax.random.randint(key, batch, 0, self.size, index_dtype()))
         x, found = _reject(self, key, batch)
-        if isinstance(found, jax.core.Tracer):
+        if isinstance(found, Tracer):
             return eqx.error_if(x, ~found, "random_state: the predicate refused all tries")
         if not bool(found):
             raise SpaceError(

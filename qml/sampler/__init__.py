@@ -4,6 +4,7 @@ from qml.sampler.base import AbstractSampler, SamplerState
 from qml.sampler.direct import ExactSampler
 from qml.sampler.library import default_sampler
 from qml.sampler.metropolis import Metropolis
+from qml.sampler.restricted import Restricted
 from qml.sampler.rules import AbstractRule, Exchange, LocalFlip
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Exchange",
     "LocalFlip",
     "Metropolis",
+    "Restricted",
     "SamplerState",
     "default_sampler",
 ]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from qml.sampler.metropolis import Metropolis
+from qml.sampler.restricted import Restricted
 from qml.sampler.rules import Exchange, LocalFlip
 
 
@@ -14,7 +15,7 @@ def default_sampler(hilbert: Any, chains: int = 16) -> Metropolis:
         chains: number of chains, >= 1.
 
     Returns:
-        `Exchange()` moves where the total is fixed, else `LocalFlip()` moves.
+        `Exchange()` moves where a total is fixed, else `LocalFlip()` moves; `Restricted` where there is a predicate.
 
     Raises:
         SpaceError: no rule fits the space.
@@ -25,4 +26,5 @@ def default_sampler(hilbert: Any, chains: int = 16) -> Metropolis:
         >>> type(default_sampler(Spin(4, magnetisation=0)).rule).__name__
         'Exchange'
     """
-    return Metropolis(Exchange() if hilbert.is_constrained else LocalFlip(), hilbert, chains=chains)
+    rule = Exchange() if hilbert.parts else LocalFlip()
+    return Metropolis(rule if hilbert.envelope == hilbert else Restricted(rule), hilbert, chains=chains)

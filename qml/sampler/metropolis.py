@@ -16,7 +16,7 @@ from qml.sampler.rules import AbstractRule
 
 
 class Metropolis(AbstractSampler):
-    r"""Markov chains that accept a symmetric proposal with probability $\min(1, |\psi(x')/\psi(x)|^2)$.
+    r"""Markov chains that accept a proposal with probability $\min(1, |\psi(x')/\psi(x)|^2 T(x' \to x) / T(x \to x'))$.
 
     One move in `sites + 1` is left out at random, so that no chain can have a period (flips that are all accepted would
     keep the parity of an even sweep for ever). A chain on a zero of the wave function takes every proposal until it has
@@ -130,7 +130,8 @@ def _sweep(sampler: Metropolis, ansatz: Ansatz, params: Params, state: SamplerSt
         x, log_psi, accepted = carry
         proposal = sampler.rule.propose(u[:, :-1], x, sampler.hilbert)
         log_new = ansatz.log_psi(params, proposal)
-        log_ratio = jnp.minimum(2 * (log_new - log_psi).real, 0)
+        log_ratio = 2 * (log_new - log_psi).real + sampler.rule.log_ratio(x, proposal, sampler.hilbert)
+        log_ratio = jnp.minimum(log_ratio, 0)
         take = (jnp.log(u[:, -1]) < log_share + log_ratio) | ~finite(log_psi)
         changed = take & jnp.any(proposal != x, axis=1)
         x = jnp.where(take[:, None], proposal, x)

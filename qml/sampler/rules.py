@@ -1,6 +1,7 @@
-"""Symmetric proposals of Metropolis moves; each says on which spaces it is ergodic."""
+"""Proposals of Metropolis moves; each says on which spaces it is ergodic."""
 
 import abc
+import math
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -9,11 +10,10 @@ import numpy as np
 
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Float, Int
-from qml.hilbert import Spin
 
 
 class AbstractRule(eqx.Module):
-    r"""A proposal $T(x \to x') = T(x' \to x)$ that reaches every configuration of the spaces it allows."""
+    r"""A proposal $T(x \to x')$ that stays in the space and reaches all of it, on the spaces it allows."""
 
     n_uniforms: ClassVar[int]
 
@@ -26,6 +26,16 @@ class AbstractRule(eqx.Module):
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
     ) -> Int[Array, "chains sites"]:
         """One move of each chain, from `n_uniforms` uniform numbers in [0, 1) a chain."""
+
+    @abc.abstractmethod
+    def log_ratio(
+        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+    ) -> Float[Array, " chains"] | float:
+        r"""$\log T(x' \to x) / T(x \to x')$ of the proposed moves; zero for symmetric proposals."""
+
+    @abc.abstractmethod
+    def resolution(self, hilbert: Any) -> int:
+        """So many equally spaced values of each uniform number meet every move."""
 
 
 class LocalFlip(AbstractRule):
@@ -43,45 +53,53 @@ class LocalFlip(AbstractRule):
 
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` on a constrained space, which the flips would leave."""
-        if hilbert.is_constrained:
+        if hilbert.parts:
             raise SpaceError(
                 "LocalFlip leaves this space: changing one site breaks the constraint.",
                 got=hilbert,
                 expected="a space without constraint",
                 try_="qml.sampler.Exchange()",
             )
+        _refuse_predicate("LocalFlip", hilbert)
 
     def propose(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
     ) -> Int[Array, "chains sites"]:
         """One flip of each chain."""
-        site = _choose(uniforms[:, 0], x.shape[1])
-        here = jnp.arange(x.shape[1])[None, :] == site[:, None]
-        if len(hilbert.local_states) == 2:
-            return jnp.where(here, sum(hilbert.local_states) - x, x).astype(x.dtype)
-        states = jnp.asarray(hilbert.local_states, x.dtype)
-        now = jnp.argmax(jnp.take_along_axis(x, site[:, None], axis=1) == states[None, :], axis=1)
-        step = 1 + _choose(uniforms[:, 1], len(hilbert.local_states) - 1)
-        return jnp.where(here, states[(now + step) % states.shape[0]][:, None], x)
+        return _flip(uniforms, x, hilbert, tuple(range(x.shape[1])))
+
+    def log_ratio(
+        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+    ) -> Float[Array, " chains"] | float:
+        """Zero."""
+        return 0.0
+
+    def resolution(self, hilbert: Any) -> int:
+        """The number of sites or of local states."""
+        return max(hilbert.n_sites, *map(len, hilbert.site_states))
 
 
 class Exchange(AbstractRule):
-    r"""Move one quantum from one site to another; the total quantum number stays.
+    r"""Move one quantum from one site to another of the same part; all totals stay.
 
-    With two local states and no edges: swap an up and a down site, both chosen uniformly. With more local states: raise
-    one site and lower another by one level, chosen uniformly. With edges: the same on a random edge, either way.
-    A move that cannot be done leaves the chain where it is.
+    Swaps an up and a down spin, moves one boson, or lets one fermion hop to an empty mode of the same spin. Without
+    edges the source is chosen uniformly among the sites that can give, then the target among the other sites of the
+    part that can take; where their numbers differ after the move, the proposal ratio says so. With edges: on a random
+    edge, either way, and a move that cannot be done leaves the chain where it is. Sites in no part are changed one by
+    one, as by `LocalFlip`.
 
     Args:
-        edges: pairs of sites that exchange; `None` is all pairs. They must connect all sites.
+        edges: pairs of sites that exchange; `None` is all pairs. They must connect all sites of each part. For fermions
+            with spin they are pairs of orbitals and hold for both spins.
 
     Raises:
         ShapeError: an edge is not a pair of two sites.
 
     Example:
-        >>> from qml.hilbert import Spin
+        >>> from qml.hilbert import Boson, Spin
         >>> from qml.sampler import Exchange
         >>> Exchange(edges=((0, 1), (1, 2), (2, 3))).check_space(Spin(4, magnetisation=0))
+        >>> Exchange().check_space(Boson(4, n_max=3, n_particles=4))
     """
 
     edges: tuple[tuple[int, int], ...] | None = eqx.field(static=True)
@@ -102,45 +120,141 @@ class Exchange(AbstractRule):
         self.edges = edges
 
     def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` unless the total quantum number is fixed and the edges connect all sites."""
-        if not isinstance(hilbert, Spin) or hilbert.magnetisation is None:
+        """Raise `SpaceError` unless totals are the only constraint and the edges connect all sites of each part."""
+        if not hilbert.parts:
             raise SpaceError(
-                "Exchange keeps the total magnetisation, so it fits only spaces where exactly that is fixed.",
+                "Exchange keeps totals, so it fits only spaces where some total is fixed.",
                 got=hilbert,
-                expected="a spin space with fixed magnetisation",
+                expected="a space with fixed magnetisation or number of particles",
                 try_="qml.sampler.LocalFlip()",
             )
-        if self.edges is not None and not _connected(self.edges, hilbert.n_sites):
+        _refuse_predicate("Exchange", hilbert)
+        if self.edges is not None and not _connects(self._edges_on(hilbert), hilbert):
             raise SpaceError(
                 "These edges do not connect all sites, so Exchange does not reach all of this space.",
-                got=f"{len(self.edges)} edges on {hilbert.n_sites} sites",
-                expected="edges between sites of the space that form one connected graph",
+                got=f"{len(self.edges)} edges on {hilbert.n_sites // hilbert.components} sites",
+                expected="edges between sites of the space that connect all sites of each part, and no two parts",
                 try_="Exchange() for all pairs",
             )
+
+    def _edges_on(self, hilbert: Any) -> list[tuple[int, int]]:
+        """The edges as pairs of entries of a configuration, for each component."""
+        n = hilbert.n_sites // hilbert.components
+        if self.edges is None or any(not 0 <= i < n for edge in self.edges for i in edge):
+            return []
+        free = set(_free_sites(hilbert))
+        edges = [(i + k * n, j + k * n) for k in range(hilbert.components) for i, j in self.edges]
+        return [(i, j) for i, j in edges if not {i, j} <= free]
 
     def propose(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
     ) -> Int[Array, "chains sites"]:
         """One exchange of each chain."""
-        states = hilbert.local_states
-        low, high, step = min(states), max(states), abs(states[1] - states[0])
-        sites = jnp.arange(x.shape[1])[None, :]
+        low, high, step = _levels(hilbert)
+        free = _free_sites(hilbert)
+        groups = [g for g in (*hilbert.parts, free) if g] if self.edges is None else [sum(hilbert.parts, ()), free]
+        first, group = _share(uniforms[:, 0], [len(g) for g in groups if g])
         if self.edges is not None:
-            pairs = np.array([*self.edges, *((j, i) for i, j in self.edges)])
-            pair = jnp.asarray(pairs)[_choose(uniforms[:, 0], len(pairs))]
+            pairs = [*(edges := self._edges_on(hilbert)), *((j, i) for i, j in edges)]
+            pair = jnp.asarray(np.array(pairs))[_choose(first, len(pairs))]
+            sites = jnp.arange(x.shape[1])[None, :]
             up, down = sites == pair[:, :1], sites == pair[:, 1:]
-        elif len(states) == 2:
-            up, down = _pick(uniforms[:, 0], x == low), _pick(uniforms[:, 1], x == high)
         else:
-            first = _choose(uniforms[:, 0], x.shape[1])
-            second = (first + 1 + _choose(uniforms[:, 1], x.shape[1] - 1)) % x.shape[1]
-            up, down = sites == first[:, None], sites == second[:, None]
-        moved = x + step * (up.astype(x.dtype) - down.astype(x.dtype))
-        allowed = jnp.all((moved >= low) & (moved <= high), axis=1)
-        return jnp.where(allowed[:, None], moved, x).astype(x.dtype)
+            labels = _labels(hilbert)[None, :] == group[:, None]
+            down = _pick(uniforms[:, 1], (x > low) & labels)
+            up = _pick(first, (x < high) & labels & ~down)
+        moved = (x + step * (up.astype(x.dtype) - down.astype(x.dtype))).astype(x.dtype)
+        allowed = jnp.any(up, axis=1) & jnp.any(down, axis=1) & jnp.all((moved >= low) & (moved <= high), axis=1)
+        moved = jnp.where(allowed[:, None], moved, x)
+        if not free:
+            return moved
+        flipped = _flip(jnp.stack([first, uniforms[:, 1]], axis=1), x, hilbert, free)
+        return jnp.where((group == len(groups) - 1)[:, None], flipped, moved)
+
+    def log_ratio(
+        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+    ) -> Float[Array, " chains"] | float:
+        """Zero with edges or two local states; else from the numbers of sources and targets before and after."""
+        if self.edges is not None or all(len(states) == 2 for states in hilbert.site_states):
+            return 0.0
+        low, high, _ = _levels(hilbert)
+        down, up, labels = proposal < x, proposal > x, _labels(hilbert)
+        label = jnp.sum(jnp.where(down, labels[None, :], 0), axis=1)
+        part = labels[None, :] == label[:, None]
+
+        def ways(y: Array, source: Array) -> Array:
+            give = jnp.sum((y > low) & part, axis=1)
+            return jnp.log(jnp.maximum(give * jnp.sum((y < high) & part & ~source, axis=1), 1))
+
+        exchanged = jnp.any(down, axis=1) & jnp.any(up, axis=1)
+        return jnp.where(exchanged, ways(x, down) - ways(proposal, up), 0.0)
+
+    def resolution(self, hilbert: Any) -> int:
+        """The number of sites, of local states, or of edges by their share of the moves."""
+        least = max(hilbert.n_sites, *map(len, hilbert.site_states))
+        if self.edges is None:
+            return least
+        bound = hilbert.n_sites - len(_free_sites(hilbert))
+        return max(least, math.ceil(2 * len(self._edges_on(hilbert)) * hilbert.n_sites / bound))
 
 
-def _choose(uniforms: Array, count: int) -> Array:
+def _levels(hilbert: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lowest and highest local state, and their step, of each site, `[1, sites]`."""
+    rows = [(min(s), max(s), abs(s[1] - s[0])) for s in hilbert.site_states]
+    low, high, step = np.array(rows, np.int8).T
+    return low[None, :], high[None, :], step[None, :]
+
+
+def _free_sites(hilbert: Any) -> tuple[int, ...]:
+    bound = {i for part in hilbert.parts for i in part}
+    return tuple(i for i in range(hilbert.n_sites) if i not in bound)
+
+
+def _labels(hilbert: Any) -> np.ndarray:
+    """The part of each site; free sites come last."""
+    labels = np.full(hilbert.n_sites, len(hilbert.parts), np.int32)
+    for k, part in enumerate(hilbert.parts):
+        labels[list(part)] = k
+    return labels
+
+
+def _refuse_predicate(name: str, hilbert: Any) -> None:
+    if hilbert.envelope != hilbert:
+        raise SpaceError(
+            f"{name} leaves this space: it knows nothing of the predicate.",
+            got=hilbert,
+            expected="a space without predicate",
+            try_=f"qml.sampler.Restricted(qml.sampler.{name}())",
+        )
+
+
+def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> Array:
+    """Change one of some sites, chosen uniformly, to one of its other local states, chosen uniformly."""
+    site = jnp.asarray(np.array(free, np.int32))[_choose(uniforms[:, 0], len(free))]
+    here = jnp.arange(x.shape[1])[None, :] == site[:, None]
+    site_states = hilbert.site_states
+    if all(len(states) == 2 for states in site_states):
+        return jnp.where(here, np.array([sum(s) for s in site_states], np.int8)[None, :] - x, x).astype(x.dtype)
+    counts = np.array([len(states) for states in site_states], np.int32)
+    table = np.array([[*states, *[states[0]] * (counts.max() - len(states))] for states in site_states], np.int8)
+    states, count = jnp.asarray(table)[site], jnp.asarray(counts)[site]
+    now = jnp.argmax(jnp.take_along_axis(x, site[:, None], axis=1) == states, axis=1)
+    step = 1 + _choose(uniforms[:, 1], count - 1)
+    new = jnp.take_along_axis(states, ((now + step) % count)[:, None], axis=1)
+    return jnp.where(here, new, x).astype(x.dtype)
+
+
+def _share(uniforms: Array, sizes: list[int]) -> tuple[Array, Array]:
+    """Split a uniform number into a group, with probability by size, and a new uniform number."""
+    if len(sizes) == 1:
+        return uniforms, jnp.zeros(uniforms.shape, jnp.int32)
+    edges = np.cumsum([0, *sizes]) / sum(sizes)
+    group = jnp.sum(uniforms[:, None] >= edges[None, 1:-1], axis=1, dtype=jnp.int32)
+    start, end = jnp.asarray(edges)[group], jnp.asarray(edges)[group + 1]
+    return ((uniforms - start) / (end - start)).astype(uniforms.dtype), group
+
+
+def _choose(uniforms: Array, count: int | Array) -> Array:
     """Uniform int in `0 ... count - 1` from a uniform number in [0, 1)."""
     return jnp.minimum((uniforms * count).astype(jnp.int32), count - 1)
 
@@ -153,10 +267,12 @@ def _pick(uniforms: Array, candidates: Array) -> Array:
     return candidates & (rank == chosen[:, None])
 
 
-def _connected(edges: tuple[tuple[int, int], ...], n_sites: int) -> bool:
-    if any(not 0 <= i < n_sites for edge in edges for i in edge):
+def _connects(edges: list[tuple[int, int]], hilbert: Any) -> bool:
+    """True if the edges lie within the parts and connect all sites of each."""
+    labels = _labels(hilbert)
+    if any(labels[i] != labels[j] for i, j in edges):
         return False
-    group = list(range(n_sites))
+    group = list(range(hilbert.n_sites))
 
     def root(i: int) -> int:
         while group[i] != i:
@@ -166,4 +282,4 @@ def _connected(edges: tuple[tuple[int, int], ...], n_sites: int) -> bool:
 
     for i, j in edges:
         group[root(i)] = root(j)
-    return len({root(i) for i in range(n_sites)}) == 1
+    return all(len({root(i) for i in part}) == 1 for part in hilbert.parts)
