@@ -1,5 +1,6 @@
 """Natural gradient: stochastic reconfiguration over parameters or over samples, whichever is smaller."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +12,8 @@ from qml._core.precision import real_dtype
 from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
+from qml.estimate.gradient import forces
+from qml.estimate.kernel import kernel, structured_share
 from qml.estimate.metric import jacobian, residual
 from qml.estimate.samples import Samples
 
@@ -37,7 +40,8 @@ class SR(eqx.Module):
 
     With rows $\bar O$ and residuals $\epsilon$: $S = \bar O^T\bar O$, $F = \bar O^T\epsilon$. Solved over parameters,
     $x = (S + \lambda)^{-1} \bar O^T\epsilon$, or over samples, $x = \bar O^T (\bar O\bar O^T + \lambda)^{-1}\epsilon$:
-    the same vector. Solves are done in the widest real numbers JAX holds.
+    the same vector. Over samples, the kernel of a network whose weights mostly enter once is put together from
+    activations and cotangents, and $\bar O$ is never stored. Solves are done in the widest real numbers JAX holds.
 
     Args:
         shift: $\lambda > 0$, added to the diagonal; the default is 1e-3.
@@ -93,6 +97,10 @@ class SR(eqx.Module):
             )
         self.shift, self.cutoff, self.chunk, self.method = shift, cutoff, chunk, method
 
+    def over_samples(self, rows: int, params: int) -> bool:
+        """Whether the solve is over samples: as asked, or where there are fewer rows than parameters."""
+        return self.method == "minsr" or (self.method == "auto" and rows < params)
+
     def solve(self, rows: Float[Array, "rows params"], right: Float[Array, " rows"]) -> Float[Array, " params"]:
         r"""The regularised solution of $\bar O x \approx \epsilon$.
 
@@ -104,10 +112,9 @@ class SR(eqx.Module):
             $x$, in the order of `tree.realify(params)`.
         """
         rows, right = rows.astype(real_dtype()), right.astype(real_dtype())
-        over_samples = self.method == "minsr" or (self.method == "auto" and rows.shape[0] < rows.shape[1])
-        if over_samples:
-            return self._invert(_lower_gram(rows), right) @ rows
-        return self._invert(_lower_gram(rows.T), right @ rows)
+        if self.over_samples(*rows.shape):
+            return self._invert(lambda: _lower_gram(rows), right) @ rows
+        return self._invert(lambda: _lower_gram(rows.T), right @ rows)
 
     def direction(
         self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, real_time: bool = False
@@ -139,9 +146,10 @@ class SR(eqx.Module):
         local = jnp.asarray(local)
         return _direction(self, ansatz, params, samples, -1j * local if real_time else local)
 
-    def _invert(self, matrix: Array, right: Array) -> Array:
+    def _invert(self, make: Callable[[], Array], right: Array) -> Array:
         if self.cutoff is None:
-            return _solve_shifted(matrix, right, jnp.asarray(self.shift, matrix.dtype))
+            return _solve_shifted(make, right, jnp.asarray(self.shift, right.dtype))
+        matrix = make()
         values, vectors = jnp.linalg.eigh(matrix, UPLO="L", symmetrize_input=False)
         relative = values / values[-1]
         safe = jnp.where(relative > 0, relative, 1.0)
@@ -151,11 +159,28 @@ class SR(eqx.Module):
 
 @jax.jit(static_argnums=1)
 def _direction(rule: SR, ansatz: Ansatz, params: Params, samples: Samples, local: Array) -> Direction:
-    rows = jacobian(ansatz, params, samples, chunk=rule.chunk).astype(real_dtype())
     right = residual(ansatz, samples, local).astype(real_dtype())
+    if rule.over_samples(right.shape[0], realify(params)[0].shape[0]) and structured_share(ansatz, params) >= 0.5:
+        return _through_kernel(rule, ansatz, params, samples, right)
+    rows = jacobian(ansatz, params, samples, chunk=rule.chunk).astype(real_dtype())
     x = rule.solve(rows, right)
     moved = rows @ x
     return Direction(realify(params)[1](x), jnp.sum(moved**2), jnp.sum(moved * right))
+
+
+def _through_kernel(rule: SR, ansatz: Ansatz, params: Params, samples: Samples, right: Array) -> Direction:
+    r"""$x = \bar O^T y$ with $(T + \lambda)\,y = \epsilon$, from the kernel alone: no matrix of derivatives."""
+
+    def matrix() -> Array:
+        return kernel(ansatz, params, samples, chunk=rule.chunk)
+
+    y = rule._invert(matrix, right)
+    root = jnp.sqrt(samples.weights)
+    parts = y.reshape(-1, root.shape[0]) / jnp.where(root > 0, root, 1.0)[None, :]  # forces() weights them again
+    local = parts[0] + 1j * parts[1] if ansatz.is_complex else parts[0]
+    x = forces(ansatz, params, samples, local, chunk=rule.chunk)
+    moved = matrix() @ y
+    return Direction(x, jnp.sum(moved**2), jnp.sum(moved * right))
 
 
 def _lower_gram(rows: Array) -> Array:
@@ -166,14 +191,22 @@ def _lower_gram(rows: Array) -> Array:
     return jnp.block([[top @ top.T, corner], [bottom @ top.T, bottom @ bottom.T]])
 
 
-def _solve_shifted(matrix: Array, right: Array, shift: Array) -> Array:
-    """Cholesky solve of a positive matrix given by its lower triangle; by eigenvalues cut at zero where that fails."""
-    shifted = matrix + shift * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-    factor = jnp.linalg.cholesky(shifted, symmetrize_input=False)
+def _solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Array:
+    """Cholesky solve of a positive matrix given by its lower triangle; by eigenvalues cut at zero where that fails.
+
+    The matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens.
+    """
+    made = matrix()
+    factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=made.dtype), symmetrize_input=False)
     x = jax.scipy.linalg.cho_solve((factor, True), right)
 
     def by_eigenvalues() -> Array:
-        values, vectors = jnp.linalg.eigh(matrix, UPLO="L", symmetrize_input=False)
-        return vectors @ ((vectors.T @ right) / (jnp.maximum(values, 0) + shift))
+        again = matrix()
 
-    return jax.lax.cond(jnp.all(jnp.isfinite(x)) | ~jnp.all(jnp.isfinite(matrix)), lambda: x, by_eigenvalues)
+        def solve() -> Array:
+            values, vectors = jnp.linalg.eigh(again, UPLO="L", symmetrize_input=False)
+            return vectors @ ((vectors.T @ right) / (jnp.maximum(values, 0) + shift))
+
+        return jax.lax.cond(jnp.all(jnp.isfinite(again)), solve, lambda: x)
+
+    return jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: x, by_eigenvalues)
