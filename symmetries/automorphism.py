@@ -53,7 +53,7 @@ class Automorphisms:
     @cached_property
     def orbits(self) -> tuple[tuple[int, ...], ...]:
         """Nodes (their numbers) that automorphisms move to each other."""
-        labels = _orbit_labels(self.generators, len(self.nodes))
+        labels = permutation.orbits(self.generators)
         return tuple(tuple(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels))
 
     def elements(self, limit: int = LIMIT) -> PermutationGroup:
@@ -133,7 +133,7 @@ def automorphisms(graph: nx.Graph, color: str | None = "color") -> Automorphisms
                 failed.add(node)
             else:
                 generators.append(found)
-                orbits = _orbit_labels(np.array(generators), n)
+                orbits = permutation.orbits(np.array(generators))
     return Automorphisms(tuple(graph.nodes), np.array(generators, int).reshape(-1, n), tuple(base))
 
 
@@ -248,21 +248,6 @@ def _is_automorphism(search: _Search, image: np.ndarray) -> bool:
     return np.array_equal(arcs, search.arcs) and np.array_equal(search.colors[image], search.colors)
 
 
-def _orbit_labels(generators: np.ndarray, n: int) -> np.ndarray:
-    """The smallest point of each point's orbit."""
-    labels = np.arange(n)
-    while True:
-        new = labels.copy()
-        for generator in generators:
-            smaller = np.minimum(new, new[generator])
-            np.minimum.at(smaller, generator, smaller.copy())
-            new = smaller
-        new = new[new]
-        if np.array_equal(new, labels):
-            return labels
-        labels = new
-
-
 def _orbit(generators: np.ndarray, point: int) -> np.ndarray:
-    labels = _orbit_labels(generators, generators.shape[1])
+    labels = permutation.orbits(generators)
     return np.flatnonzero(labels == labels[point])

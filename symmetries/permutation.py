@@ -149,6 +149,26 @@ def generate(generators: Int[np.ndarray, "k points"], limit: int | None = None) 
     return elements[np.lexsort(elements.T[::-1])] if elements.shape[1] else elements
 
 
+def orbits(permutations: Int[np.ndarray, "k points"]) -> Int[np.ndarray, " points"]:
+    """The smallest point that products of some permutations move each point to.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import orbits
+        >>> orbits(np.array([[1, 0, 2, 3, 4], [0, 2, 1, 3, 4]]))
+        array([0, 0, 0, 3, 4])
+    """
+    labels = np.arange(permutations.shape[1])
+    while True:
+        known = labels
+        for row in permutations:
+            labels = np.minimum(labels, labels[row])
+            labels = np.minimum(labels, labels[inverse(row)])
+        labels = labels[labels]
+        if np.array_equal(labels, known):
+            return labels
+
+
 def check(permutations: Permutations) -> Permutations:
     """The same stack, or an error if a row is not a permutation.
 
@@ -165,3 +185,51 @@ def check(permutations: Permutations) -> Permutations:
             try_="list where every point goes: p[s] is the image of s",
         )
     return permutations
+
+
+def product_table(permutations: Int[np.ndarray, "g points"]) -> Int[np.ndarray, "g g"]:
+    """Which row the product of two rows is, for a closed set of different permutations.
+
+    Found by the images of a few points that tell all rows apart.
+
+    Raises:
+        SymmetryError: two rows are the same, or a product is missing (not always seen: `FiniteGroup` checks the rest).
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.permutation import product_table
+        >>> product_table(np.array([[0, 1], [1, 0]]))
+        array([[0, 1],
+               [1, 0]])
+    """
+    n, points = permutations.shape
+    rank, products, separate = np.zeros(n, np.int64), np.zeros((n, n), np.int64), n == 1
+    for point in range(points):
+        if separate:
+            break
+        keys, new = np.unique(rank * points + permutations[:, point], return_inverse=True)
+        if len(keys) == len(np.unique(rank)):
+            continue  # this point tells no more
+        wanted = products * points + permutations[:, permutations[:, point]]  # (a b)[point] = a[b[point]]
+        products = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        if not np.array_equal(keys[products], wanted):
+            raise not_closed()
+        rank, separate = new, len(keys) == n
+    if not separate:
+        raise SymmetryError(
+            "Two rows are the same permutation.",
+            got=f"{n} rows, {len(np.unique(permutations, axis=0))} different",
+            expected="different permutations",
+            try_="numpy.unique(permutations, axis=0)",
+        )
+    return np.argsort(rank)[products]
+
+
+def not_closed() -> SymmetryError:
+    """The error for a set of elements that is no group."""
+    return SymmetryError(
+        "The product of two elements is missing.",
+        got="a set that is not closed",
+        expected="a group",
+        try_="FiniteGroup.from_generators, which adds the products",
+    )

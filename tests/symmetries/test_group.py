@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symmetries import FiniteGroup, SymmetryError, character_table, permutation
+from symmetries import FiniteGroup, SymmetryError, permutation
 
 FEW = settings(max_examples=25, deadline=None, derandomize=True)
 SYMMETRIC = {n: np.array(list(itertools.permutations(range(n)))) for n in (1, 2, 3, 4, 5)}
@@ -60,50 +60,6 @@ def test_group_axioms(generators):
     assert sorted(x for members in group.classes for x in members) == list(range(group.order))
 
 
-@pytest.mark.parametrize(
-    ("group", "dimensions"),
-    [
-        (FiniteGroup.cyclic(1), [1]),
-        (FiniteGroup.cyclic(6), [1] * 6),
-        (FiniteGroup.from_permutations(SYMMETRIC[3]), [1, 1, 2]),
-        (FiniteGroup.from_permutations(SYMMETRIC[4]), [1, 1, 2, 3, 3]),
-        (FiniteGroup.from_permutations(SYMMETRIC[5]), [1, 1, 4, 4, 5, 5, 6]),
-        (FiniteGroup.from_generators(QUATERNIONS), [1, 1, 1, 1, 2]),
-        (FiniteGroup.from_generators(np.array([[1, 2, 3, 4, 0], [0, 2, 4, 1, 3]])), [1, 1, 1, 1, 4]),
-        (FiniteGroup.from_generators(np.array([[1, 2, 3, 4, 0], [1, 2, 0, 3, 4]])), [1, 3, 3, 4, 5]),
-    ],
-)
-def test_characters(group, dimensions):
-    """Known dimensions; both orthogonalities; the irreps multiply as the classes do."""
-    table = character_table(group)
-    assert list(table.dimensions) == dimensions
-    assert sum(d * d for d in dimensions) == group.order
-    chi = np.array([irrep.characters for irrep in table.irreps])
-    np.testing.assert_allclose(chi @ chi.conj().T, group.order * np.eye(len(chi)), atol=1e-12 * group.order)
-    same = group.class_index[:, None] == group.class_index[None, :]
-    columns = same * (group.order / same.sum(axis=0))
-    np.testing.assert_allclose(chi.T.conj() @ chi, columns, atol=1e-12 * group.order)
-    assert (table.values[0] == 1).all()
-    products = chi[:, None] * chi[None]  # tensor products decompose into whole numbers of irreps
-    parts = np.einsum("abg,cg->abc", products, chi.conj()) / group.order
-    np.testing.assert_allclose(parts, np.round(parts.real), atol=1e-12 * group.order)
-    assert parts.real.min() > -0.5
-
-
-def test_projectors_in_the_regular_representation():
-    """Weights of an irrep make an idempotent of trace d^2; all of them together make the identity."""
-    group = FiniteGroup.from_permutations(SYMMETRIC[4])
-    left = np.zeros((24, 24, 24))
-    left[np.arange(24)[:, None], group.product_table, np.arange(24)[None, :]] = 1.0
-    total = np.zeros((24, 24), complex)
-    for irrep in character_table(group).irreps:
-        projector = np.einsum("g,gab->ab", irrep.weights, left)
-        np.testing.assert_allclose(projector @ projector, projector, atol=1e-14)
-        np.testing.assert_allclose(np.trace(projector), irrep.dimension**2, atol=1e-12)
-        total += projector
-    np.testing.assert_allclose(total, np.eye(24), atol=1e-13)
-
-
 def test_products_and_subgroups():
     """Direct products have products of characters, subgroups keep the table."""
     two, three = FiniteGroup.cyclic(2), FiniteGroup.from_permutations(SYMMETRIC[3])
@@ -114,6 +70,81 @@ def test_products_and_subgroups():
     assert both.subgroup(np.array([0, 6])) == two
     with pytest.raises(SymmetryError, match="missing"):
         three.subgroup(np.array([0, 3]))
+
+
+def brute_force_subgroups(group):
+    """All subgroups of a small group, by closing all sets of up to three elements."""
+    sets = itertools.combinations_with_replacement(range(group.order), 3)
+    return {tuple(group.generated_by(np.array(s)).tolist()) for s in sets}
+
+
+@pytest.mark.parametrize(
+    ("group", "classes", "normal"),
+    [
+        (FiniteGroup.cyclic(12), 6, 6),
+        (FiniteGroup.symmetric(3), 4, 3),
+        (FiniteGroup.symmetric(4), 11, 4),
+        (FiniteGroup.symmetric(5), 19, 3),
+        (FiniteGroup.from_generators(QUATERNIONS), 6, 6),
+        (FiniteGroup.from_generators(np.array([[1, 2, 3, 4, 0], [1, 2, 0, 3, 4]])), 9, 2),
+        (FiniteGroup.cyclic(2).direct_product(FiniteGroup.symmetric(4)), 33, 9),
+    ],
+)
+def test_subgroups(group, classes, normal):
+    """Numbers of classes of subgroups and of normal subgroups as published; small groups against brute force."""
+    assert len(group.subgroups) == classes
+    assert len(group.normal_subgroups) == normal
+    for elements in group.subgroups:
+        chosen = np.array(elements)
+        assert group.is_subgroup(chosen) and group.order % len(chosen) == 0
+        assert group.is_normal(chosen) == (elements in group.normal_subgroups)
+        assert len(group.normalizer(chosen)) == group.order if group.is_normal(chosen) else True
+        for side in ("left", "right"):
+            rows = group.cosets(chosen, side)
+            assert sorted(rows.reshape(-1).tolist()) == list(range(group.order))
+            assert set(rows[0]) == set(elements) and len(group.transversal(chosen, side)) == len(rows)
+            for row, first in zip(rows, group.transversal(chosen, side)):
+                table = group.product_table
+                assert np.array_equal(row, table[first, chosen] if side == "left" else table[chosen, first])
+    if group.order <= 24:
+        everything = brute_force_subgroups(group)
+        count = sum(group.order // len(group.normalizer(np.array(elements))) for elements in group.subgroups)
+        assert count == len(everything)
+        assert {e for e in everything if group.is_normal(np.array(e))} == set(group.normal_subgroups)
+
+
+@given(generators=st.lists(rows(5), min_size=1, max_size=2))
+@FEW
+def test_structure(generators):
+    """Centre, commutators, centralizers and quotients from their definitions."""
+    group = FiniteGroup.from_generators(np.array(generators))
+    table, everything = group.product_table, range(group.order)
+    assert group.centre.tolist() == [a for a in everything if all(table[a, b] == table[b, a] for b in everything)]
+    commutators = [table[table[a, b], group.inverse[table[b, a]]] for a in everything for b in everything]
+    assert np.array_equal(group.commutator_subgroup, group.generated_by(np.unique(commutators)))
+    abelian, coset = group.quotient(group.commutator_subgroup)
+    assert abelian.is_abelian and np.array_equal(coset[table], abelian.product_table[np.ix_(coset, coset)])
+    assert all(
+        len(group.classes[i]) * len(group.centralizer(np.array([m[0]]))) == group.order
+        for i, m in enumerate(group.classes)
+    )
+    power = np.full(group.order, group.identity)
+    for _ in range(group.exponent):
+        power = table[power, np.arange(group.order)]
+    assert (power == group.identity).all()
+
+
+def test_semidirect_product():
+    """Dihedral groups, the affine group of five points; no action gives the direct product."""
+    for n in (3, 4, 7):
+        flip = np.stack([np.arange(n), -np.arange(n) % n])
+        dihedral = FiniteGroup.cyclic(n).semidirect_product(FiniteGroup.cyclic(2), flip)
+        assert len(dihedral.classes) == (n // 2 + 3 if n % 2 == 0 else (n - 1) // 2 + 2)
+    powers = np.stack([np.arange(5) * 2**k % 5 for k in range(4)])
+    affine = FiniteGroup.cyclic(5).semidirect_product(FiniteGroup.cyclic(4), powers)
+    assert sorted(len(c) for c in affine.classes) == [1, 4, 5, 5, 5] and len(affine.centre) == 1
+    two, three = FiniteGroup.cyclic(2), FiniteGroup.symmetric(3)
+    assert two.semidirect_product(three, np.tile(np.arange(2), (6, 1))) == two.direct_product(three)
 
 
 def test_descriptor():
@@ -144,7 +175,17 @@ def test_descriptor():
         lambda: FiniteGroup.from_permutations(np.array([[0, 1, 2], [0, 1, 2]])),
         lambda: FiniteGroup.from_permutations(np.array([[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 2, 1]])),
         lambda: FiniteGroup.from_generators(np.array([[0, 0, 1]])),
-        lambda: character_table(FiniteGroup.cyclic(2)).irrep("A1"),
+        lambda: FiniteGroup.cyclic(4).generated_by(np.array([4])),
+        lambda: FiniteGroup.cyclic(4).subgroup(np.array([0, 0])),
+        lambda: FiniteGroup.cyclic(4).cosets(np.array([0, 1])),
+        lambda: FiniteGroup.cyclic(4).cosets(np.array([0, 2]), side="both"),
+        lambda: FiniteGroup.symmetric(3).quotient(np.array([0, 1])),
+        lambda: FiniteGroup.cyclic(201).subgroups,
+        lambda: FiniteGroup.cyclic(3).semidirect_product(FiniteGroup.cyclic(2), np.array([[0, 1, 2]])),
+        lambda: FiniteGroup.cyclic(4).semidirect_product(FiniteGroup.cyclic(2), np.array([[0, 1, 2, 3], [0, 2, 1, 3]])),
+        lambda: FiniteGroup.cyclic(5).semidirect_product(
+            FiniteGroup.cyclic(2), np.array([[0, 1, 2, 3, 4], [0, 2, 4, 1, 3]])
+        ),
     ],
 )
 def test_bad_input(call):
