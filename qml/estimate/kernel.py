@@ -1,8 +1,8 @@
 r"""The kernel $T = \bar O\bar O^T$ of a network without its matrix of derivatives.
 
 A weight that enters once, as $y = a\,W$ with an activation $a$ of each sample, has the derivatives
-$\partial_{W_{ij}}\log\psi = a_i\,g_j$ with $g = \partial\log\psi/\partial y$. Its share of the kernel is the elementwise
-product of two Gram matrices, $(a a^T) \circ (g g^T)$: $N_s^2 (n + m)$ operations in place of $N_s^2\, n m$.
+$\partial_{W_{ij}}\log\psi = a_i\,g_j$ with $g = \partial\log\psi/\partial y$. Its share of the kernel is the
+elementwise product of two Gram matrices, $(a a^T) \circ (g g^T)$: $N_s^2 (n + m)$ operations in place of $N_s^2\, n m$.
 """
 
 from typing import Any, NamedTuple
@@ -117,7 +117,7 @@ def _raw(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:
 
 
 def _share(activation: Array, cotangents: Array, complex_leaf: bool) -> Array:
-    r"""Share of one weight; with $z = a_i g_j$ its columns are $\mathrm{Re}\,z$, and $-\mathrm{Im}\,z$ if it is complex."""
+    r"""Share of one weight; with $z = a_i g_j$ its columns are $\mathrm{Re}\,z$, of a complex one $-\mathrm{Im}\,z$ too."""
     components, samples, width = cotangents.shape
     a = activation.astype(jnp.result_type(activation.dtype, real_dtype()))
     g = cotangents.reshape(-1, width).astype(jnp.result_type(cotangents.dtype, real_dtype()))
