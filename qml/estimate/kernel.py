@@ -117,7 +117,7 @@ def _raw(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:
 
 
 def _share(activation: Array, cotangents: Array, complex_leaf: bool) -> Array:
-    r"""Share of one weight; with $z = a_i g_j$ its columns are $\mathrm{Re}\,z$, of a complex one $-\mathrm{Im}\,z$ too."""
+    r"""Share of one weight; its columns are $\mathrm{Re}\,a_i g_j$, of a complex one $-\mathrm{Im}\,a_i g_j$ too."""
     components, samples, width = cotangents.shape
     a = activation.astype(jnp.result_type(activation.dtype, real_dtype()))
     g = cotangents.reshape(-1, width).astype(jnp.result_type(cotangents.dtype, real_dtype()))
