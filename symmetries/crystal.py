@@ -16,8 +16,16 @@ class Crystal(Protocol):
     """Sites in space, with translations: anything with these fields, such as `qml.lattice.Lattice`.
 
     `cell` `[d, d]`: rows are the primitive vectors. `offsets` `[basis, d]`: Cartesian positions of the sites of
-    one cell. `extent`: number of cells along each vector. `periodic`: whether each axis closes upon itself.
-    `n_sites`, and `positions` `[sites, d]`: Cartesian positions of all sites, in any order.
+    one cell. `supercell` `[d, d]` whole numbers: rows are the torus vectors in units of the primitive vectors; a
+    multiple of its own vector for an open axis. `periodic`: whether each axis closes upon itself. `twist`: the angle
+    that a particle gains across each boundary, zero on open axes. `n_sites`, and `positions` `[sites, d]`: Cartesian
+    positions of all sites, in any order.
+
+    Example:
+        >>> import qml
+        >>> from symmetries import Crystal
+        >>> isinstance(qml.lattice.Square(4), Crystal), isinstance(qml.lattice.Graph(2, ((0, 1),)), Crystal)
+        (True, False)
     """
 
     @property
@@ -25,9 +33,11 @@ class Crystal(Protocol):
     @property
     def offsets(self) -> Any: ...
     @property
-    def extent(self) -> Any: ...
+    def supercell(self) -> Any: ...
     @property
     def periodic(self) -> Any: ...
+    @property
+    def twist(self) -> Any: ...
     @property
     def n_sites(self) -> int: ...
     @property
@@ -38,16 +48,39 @@ def check_crystal(crystal: Any) -> Crystal:
     """The same object, or an error if it has no geometry.
 
     Raises:
-        SymmetryError: a field of `Crystal` is missing.
+        SymmetryError: a field of `Crystal` is missing, or an axis that is not straight is open.
     """
     if not isinstance(crystal, Crystal):
         raise SymmetryError(
             "Space groups need a lattice with positions.",
             got=type(crystal).__name__,
-            expected="an object with cell, offsets, extent, periodic, n_sites and positions",
+            expected="an object with cell, offsets, supercell, periodic, twist, n_sites and positions",
             try_="a lattice such as qml.lattice.Square(4, 4), not a bare graph",
         )
+    rows, open_ = np.asarray(crystal.supercell), ~np.asarray(crystal.periodic, bool)
+    tilted = rows - np.diag(np.diagonal(rows))
+    if tilted[open_].any() or tilted[:, open_].any() or np.asarray(crystal.twist)[open_].any():
+        raise SymmetryError(
+            "An open axis is tilted or twisted.",
+            got=f"supercell={rows.tolist()}, periodic={tuple(crystal.periodic)}, twist={tuple(crystal.twist)}",
+            expected="open axes with a number on the diagonal of the supercell alone, and no twist",
+            try_="periodic=True",
+        )
     return crystal
+
+
+def torus_rows(crystal: Crystal) -> Int[np.ndarray, "d d"]:
+    """The torus vectors in units of the primitive vectors, with a row of the identity for each open axis.
+
+    Example:
+        >>> import qml
+        >>> from symmetries.crystal import torus_rows
+        >>> torus_rows(qml.lattice.Square(4, 3, periodic=(True, False)))
+        array([[4, 0],
+               [0, 1]])
+    """
+    rows, eye = np.array(crystal.supercell, np.int64), np.eye(len(crystal.cell), dtype=np.int64)
+    return np.where(np.asarray(crystal.periodic, bool)[:, None], rows, eye)
 
 
 def scale(crystal: Crystal) -> float:

@@ -1,4 +1,4 @@
-"""Space groups of finite crystals: translations times point group, as permutations of sites."""
+"""Space groups of finite crystals: translations times isometries, as permutations of sites."""
 
 from functools import cached_property
 from typing import Any
@@ -8,39 +8,69 @@ from jaxtyping import Complex, Float, Int
 
 from symmetries._descriptor import descriptor
 from symmetries._errors import SymmetryError
-from symmetries.characters import roots_of_unity
-from symmetries.crystal import TOLERANCE, Crystal, check_crystal, scale, site_map
+from symmetries.characters import CharacterTable, Irrep, roots_of_unity
+from symmetries.crystal import TOLERANCE, Crystal, check_crystal, scale, site_map, torus_rows
 from symmetries.group import FiniteGroup
-from symmetries.point_group import PointGroup, point_operations
+from symmetries.isometries import Isometries, find_isometries, torus_vectors
+from symmetries.little_group import LittleIrrep, full_table, induced, little_irreps
+from symmetries.point_group import PointGroup
+from symmetries.torus import Quotient
+from symmetries.zone import reciprocal, special_points, to_first_zone
 
 __all__ = ["Crystal", "SpaceGroup", "space_group", "translation_group"]
 
 
 @descriptor
 class SpaceGroup:
-    r"""Translations and point group of a finite crystal, $g = \{R|t\}: r \mapsto R(r - o) + o + t$.
+    r"""Translations and isometries of a finite crystal, $g = \{R|w+t\}: r \mapsto R(r - o) + o + w_R + t$.
 
-    Element `t * point_group.order + p` is the isometry `p` about the origin $o$, then the translation `t`; element
-    0 is the identity. This is the abstract group: its order is always translations times isometries. On tori one
+    Element `t * point_group.order + p` is the isometry `p` about the origin $o$ with its fractional shift $w$, then the
+    translation `t`; element 0 is the identity. Shifts other than zero belong to glide planes and screw axes: the group
+    is non-symmorphic. This is the abstract group: its order is always translations times isometries. On tori one
     or two cells wide different elements may be the same permutation (`is_faithful` tells); projectors are right
     all the same, and irreps that cannot occur have dimension zero.
+
+    **Momenta** are labelled by whole numbers $n_i$, one per axis, with $k \cdot T_i = 2\pi n_i$ for the torus vectors
+    $T_i = \sum_j S_{ij} a_j$; 0 on open axes. On a straight cluster $0 \le n_i < L_i$; on a tilted one $n$ and $n + S m$
+    are the same momentum for all whole $m$, and the label is the one with $n = S f$, $0 \le f_i < 1$.
+
+    **A twist** $\phi$ is in the phases of the elements (`site_phases`), and only isometries that keep it,
+    $V \phi = \phi$, are in the group. The translations still close: $T^L = 1$. So $N$ particles in the sector of
+    label $n$ have $k \cdot T_i = 2\pi n_i + N \phi_i$. (A mirror that turns $\pi$ into $-\pi$ is left out: it would send
+    $n$ to $-n - N$, a different one for each number of particles.)
 
     Build it by `space_group` or `translation_group`.
 
     Args:
         cell: `[d, d]`, rows are the primitive vectors $a_i$.
-        extent: number of translations along each axis; 1 on open axes.
-        origin: `[d]`, fixed point of the isometries.
+        supercell: `[d, d]`, rows are the torus vectors in units of the primitive vectors; the identity on open axes.
+        origin: `[d]`, Cartesian, of the isometries.
         point_group: the isometries.
         steps: `[p, d, d]`, the isometries on lattice vectors, $R\,a_i = \sum_j W_{ij} a_j$.
+        shifts: `[p, d]`, the fractional shifts $w$ in primitive vectors, times `denominator`.
+        denominator: see `shifts`; 1 for a symmorphic group.
+        fractions: `[sites, d]`, positions in units of the torus vectors; 0 on open axes.
+        twist: `[d]`, angle across each boundary.
+        periodic: whether each axis closes upon itself.
         permutations: `[g, sites]`; element `g` moves site `s` to `permutations[g, s]`.
+
+    Example:
+        >>> import qml, symmetries
+        >>> tilted = symmetries.space_group(qml.lattice.Square([[4, 2], [-2, 4]]))
+        >>> tilted.order, tilted.point_group.characters.labels, len(tilted.momenta())
+        (80, ('A', 'B', 'E+', 'E-'), 20)
     """
 
     cell: Float[np.ndarray, "d d"]
-    extent: tuple[int, ...]
+    supercell: Int[np.ndarray, "d d"]
     origin: Float[np.ndarray, " d"]
     point_group: PointGroup
     steps: Int[np.ndarray, "p d d"]
+    shifts: Int[np.ndarray, "p d"]
+    denominator: int
+    fractions: Float[np.ndarray, "sites d"]
+    twist: Float[np.ndarray, " d"]
+    periodic: tuple[bool, ...]
     permutations: Int[np.ndarray, "g sites"]
 
     @property
@@ -53,25 +83,52 @@ class SpaceGroup:
         """Number of sites."""
         return self.permutations.shape[1]
 
+    @property
+    def is_symmorphic(self) -> bool:
+        """Whether all isometries keep the origin: no glide planes, no screw axes."""
+        return not self.shifts.any()
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Number of translations along each axis of a straight cluster, 1 where it is open.
+
+        Raises:
+            SymmetryError: the cluster is tilted.
+        """
+        rows = self.supercell
+        if (rows != np.diag(np.diagonal(rows))).any():
+            raise SymmetryError(
+                "A tilted cluster has no number of translations along each axis.",
+                got=f"supercell={rows.tolist()}",
+                expected="a straight cluster",
+                try_="momenta(), or supercell",
+            )
+        return tuple(np.abs(np.diagonal(rows)).tolist())
+
+    @property
+    def translation_exponent(self) -> int:
+        """Smallest number $e$ with $T^e = 1$ for all translations $T$."""
+        return self._torus.exponent
+
     @cached_property
     def translations(self) -> Int[np.ndarray, "g d"]:
-        """The translation part $t$ of each element, in primitive vectors."""
-        return np.repeat(self._grid, self.point_group.order, axis=0)
+        """The translation part $t$ of each element, in primitive vectors; the shift of the isometry is not in it."""
+        return np.repeat(self._torus.vectors, self.point_group.order, axis=0)
 
     @cached_property
     def point_parts(self) -> Int[np.ndarray, " g"]:
         """Which isometry of `point_group` each element contains."""
-        return np.tile(np.arange(self.point_group.order), len(self._grid))
+        return np.tile(np.arange(self.point_group.order), self._torus.order)
 
     @cached_property
     def group(self) -> FiniteGroup:
-        r"""The abstract group, $\{R|t\}\{R'|t'\} = \{R R'|t + R\,t'\}$."""
-        grid, p = self._grid, self.point_group.order
-        moved = self._number((grid[None, :, None, :] @ self.steps[:, None])[:, :, 0])  # [p, t']
-        added = self._number(grid[:, None] + grid[None])  # [t, t']
-        translation = added[:, moved]  # [t, p, t']
+        r"""The abstract group, $\{R|t\}\{R'|t'\} = \{R R'|t + R\,t' + (w_R + R\,w_{R'} - w_{RR'})\}$."""
+        grid, number, p = self._torus.vectors, self._torus.number, self.point_group.order
+        moved = number((grid[None, :, None, :] @ self.steps[:, None])[:, :, 0])  # [p, t']
+        added = number(grid[:, None] + grid[None])  # [t, t']
+        inner = added[moved[:, :, None], number(self._defects)[:, None, :]]  # [p, t', p']
         isometry = self.point_group.group.product_table
-        table = translation[:, :, :, None] * p + isometry[None, :, None, :]
+        table = added[:, inner] * p + isometry[None, :, None, :]
         return FiniteGroup(table.reshape(self.order, self.order))
 
     @cached_property
@@ -79,46 +136,43 @@ class SpaceGroup:
         """Whether different elements are different permutations."""
         return len(np.unique(self.permutations, axis=0)) == self.order
 
-    def little_group(self, momentum: tuple[int, ...]) -> Int[np.ndarray, " p"]:
-        """Isometries that keep a momentum, up to reciprocal lattice vectors; indices into `point_group`.
+    @cached_property
+    def site_phases(self) -> Complex[np.ndarray, "g sites"]:
+        r"""Phase that each element gives a particle on site `s`, $e^{i \phi \cdot (f_{g(s)} - f_s)}$ with a twist $\phi$.
 
-        Args:
-            momentum: whole numbers $n_i$, $k \\cdot a_i = 2\\pi n_i / L_i$.
-        """
-        images = self._images(momentum)
-        return np.flatnonzero((images == images[0]).all(axis=1))
-
-    def irreps(self, momentum: Any = None) -> tuple[str, ...]:
-        """Labels of the irreps of the isometries that keep a momentum: what `Sector` takes as `irrep` there.
+        With $g\,c_s^\dagger g^{-1} = \mathrm{site\_phases}[g, s]\; c_{g(s)}^\dagger$ the hopping
+        $\sum e^{i \phi \cdot w_{ij}} c_i^\dagger c_j$ over edges with windings $w_{ij}$ is invariant, and the phases
+        multiply as the elements do. All ones without a twist.
 
         Example:
             >>> import qml, symmetries
-            >>> symmetries.space_group(qml.lattice.Square(4, 4)).irreps("X")
-            ('A1', 'A2', 'B1', 'B2')
+            >>> group = symmetries.translation_group(qml.lattice.Chain(4, twist=3.141592653589793))
+            >>> group.site_phases[1].round(3)
+            array([ 0.707+0.707j,  0.707+0.707j,  0.707+0.707j, -0.707-0.707j])
         """
-        return self.little_point_group(self.momentum(momentum)).characters.labels
+        angles = self.fractions @ self.twist
+        return (
+            np.exp(1j * (angles[self.permutations] - angles[None, :]))
+            if self.twist.any()
+            else np.ones_like(self.permutations, complex)
+        )
 
-    def little_point_group(self, momentum: tuple[int, ...]) -> PointGroup:
-        """The isometries that keep a momentum, as a point group."""
-        return self.point_group.subgroup(self.little_group(momentum))
+    def momenta(self) -> tuple[tuple[int, ...], ...]:
+        """Labels of all momenta, in lexicographic order; those of `qml.lattice.Lattice.momentum_numbers`.
 
-    def star(self, momentum: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-        """All momenta that the point group makes of one, sorted."""
-        return tuple(sorted({tuple(image) for image in self._images(momentum).tolist()}))
-
-    def phases(self, momentum: tuple[int, ...]) -> Complex[np.ndarray, " g"]:
-        r"""Character $e^{-i k \cdot t}$ of the translation part of every element."""
-        whole = int(np.lcm.reduce(self.extent))
-        turns = (self.translations * (np.asarray(momentum) * (whole // np.asarray(self.extent)))).sum(axis=1) % whole
-        return roots_of_unity(whole)[-turns]
+        Example:
+            >>> import qml, symmetries
+            >>> symmetries.space_group(qml.lattice.Chain(4)).momenta()
+            ((0,), (1,), (2,), (3,))
+        """
+        return tuple(tuple(row) for row in self._dual.vectors.tolist())
 
     def momentum(self, name: Any = None) -> tuple[int, ...]:
-        """Whole numbers $0 \\le n_i < L_i$ of a momentum $k \\cdot a_i = 2\\pi n_i / L_i$.
+        """Label of a momentum: the whole numbers $n_i$ that stand for it, see `SpaceGroup`.
 
         Args:
-            name: whole numbers between $-L_i$ and $L_i$, one per axis (a bare one for a chain); or a name: `Gamma`
-                anywhere, `X`, `Y`, `M`, `R` where the primitive vectors are orthogonal, `M`, `K` where they are
-                hexagonal; `None` is `Gamma`.
+            name: whole numbers, one per axis (a bare one for a chain), on a straight cluster between $-L_i$ and $L_i$;
+                or the name of a point, see `symmetries.zone.special_points`; `None` is `Gamma`.
 
         Raises:
             SymmetryError: this crystal has no such momentum.
@@ -129,81 +183,251 @@ class SpaceGroup:
             >>> group.momentum("M"), group.momentum((-1, 0))
             ((2, 3), (3, 0))
         """
-        extent = np.asarray(self.extent)
+        rows = self.supercell
         if name is None or isinstance(name, str):
-            numbers = self._named("Gamma" if name is None else name) * extent
+            numbers = rows @ self._named("Gamma" if name is None else name)
         else:
             numbers = np.atleast_1d(np.asarray(name, float))
-        fits = numbers.shape == extent.shape
-        if not fits or (np.abs(numbers - np.round(numbers)) > 1e-9).any() or (np.abs(numbers) >= extent).any():
+        reach = np.abs(rows).sum(axis=1)
+        straight = np.count_nonzero(rows, axis=1) + np.count_nonzero(rows, axis=0) == 2
+        fits = numbers.shape == reach.shape and (np.abs(numbers - np.round(numbers)) < 1e-9).all()
+        if not fits or (np.abs(numbers) >= reach)[straight].any():
+            bound = " and ".join(f"|n_{i}| < {reach[i]}" for i in np.flatnonzero(straight))
             raise SymmetryError(
                 "This momentum is not on the lattice.",
                 got=repr(name),
-                expected=f"whole numbers n with k = 2 pi n / L, |n| < {self.extent} (1 where an axis is open)",
-                try_=f"momentum={(0,) * len(extent)}",
+                expected=f"{len(rows)} whole numbers n with k . T = 2 pi n for the torus vectors T"
+                + (f", {bound}" if bound else ""),
+                try_=f"momentum={(0,) * len(rows)}",
             )
-        return tuple((np.round(numbers).astype(int) % extent).tolist())
+        return tuple(self._dual.canonical(np.round(numbers).astype(np.int64)).tolist())
+
+    def named_momenta(self) -> dict[str, tuple[int, ...]]:
+        """Labels of the points with names that this cluster has.
+
+        Example:
+            >>> import qml, symmetries
+            >>> symmetries.space_group(qml.lattice.Triangular(6)).named_momenta()
+            {'Gamma': (0, 0), 'M': (3, 0), 'K': (2, 4)}
+        """
+        found = {}
+        for name, point in special_points(self.cell).items():
+            numbers = self.supercell @ point
+            if name != "Γ" and (np.abs(numbers - np.round(numbers)) < 1e-9).all():
+                found[name] = self.momentum(name)
+        return found
+
+    def wavevector(self, momentum: Any = None) -> Float[np.ndarray, " d"]:
+        """Cartesian $k$ of a momentum (without the twist), in the first Brillouin zone.
+
+        Of several equally short vectors on the boundary of the zone the one with the largest first component is
+        taken, then the second.
+
+        Example:
+            >>> import numpy as np, qml, symmetries
+            >>> (symmetries.space_group(qml.lattice.Chain(4)).wavevector(3) / np.pi).round(6)
+            array([-0.5])
+        """
+        turns = self.turns(self.momentum(momentum)) / self._torus.exponent
+        return turns[self._closed] @ reciprocal(self.cell[self._closed])
+
+    def momentum_of(self, wavevector: Any) -> tuple[int, ...]:
+        """Label of a Cartesian wave vector, in any Brillouin zone.
+
+        Raises:
+            SymmetryError: the cluster has no such momentum.
+
+        Example:
+            >>> import numpy as np, qml, symmetries
+            >>> symmetries.space_group(qml.lattice.Square(4)).momentum_of([np.pi, -np.pi / 2])
+            (2, 3)
+        """
+        k = np.asarray(wavevector, float)
+        numbers = self.supercell @ self.cell @ k / (2 * np.pi) if k.shape == self.cell.shape[:1] else k
+        numbers = np.where(self._closed, numbers, 0.0) if numbers.shape == k.shape else numbers
+        if k.shape != self.cell.shape[:1] or np.abs(numbers - np.round(numbers)).max() > 1e-6:
+            raise SymmetryError(
+                "This wave vector is not on the lattice.",
+                got=repr(wavevector),
+                expected=f"{len(self.cell)} Cartesian components of a k with k . T = 2 pi n for the torus vectors T",
+                try_="one of momenta()",
+            )
+        return tuple(self._dual.canonical(np.round(numbers).astype(np.int64)).tolist())
+
+    def turns(self, momentum: Any = None) -> Int[np.ndarray, " d"]:
+        r"""Whole numbers $q_i$ with $k \cdot a_i = 2\pi q_i / e$ for the exponent $e$ of the group of translations.
+
+        They stand for the image in the first Brillouin zone, the same that `wavevector` gives.
+        """
+        whole = self._torus.inverse @ np.asarray(self.momentum(momentum))
+        vectors = reciprocal(self.cell[self._closed])
+        whole[self._closed] += self._torus.exponent * to_first_zone(whole[self._closed] / self._torus.exponent, vectors)
+        return whole
+
+    def little_group(self, momentum: Any = None) -> Int[np.ndarray, " p"]:
+        """Isometries that keep a momentum, up to reciprocal lattice vectors; indices into `point_group`.
+
+        Example:
+            >>> import qml, symmetries
+            >>> len(symmetries.space_group(qml.lattice.Square(4)).little_group("X"))
+            4
+        """
+        images = self._images(momentum)
+        return np.flatnonzero((images == images[0]).all(axis=1))
+
+    def little_point_group(self, momentum: Any = None) -> PointGroup:
+        """The isometries that keep a momentum, as a point group (the little co-group)."""
+        elements = tuple(self.little_group(momentum).tolist())
+        if elements not in self._point_groups:
+            self._point_groups[elements] = self.point_group.subgroup(elements)
+        return self._point_groups[elements]
+
+    def little_elements(self, momentum: Any = None) -> Int[np.ndarray, " h"]:
+        """The elements that keep a momentum, translations included: the little group of the momentum."""
+        return np.flatnonzero(np.isin(self.point_parts, self.little_group(momentum)))
+
+    def little_irreps(self, momentum: Any = None) -> tuple[LittleIrrep, ...]:
+        """Irreps of the little group of a momentum in which the translations are $e^{-i k \\cdot t}$.
+
+        Their labels are those of `irreps`, see `symmetries.little_group`; characters and matrices are in the order of
+        `little_elements`.
+
+        Example:
+            >>> import qml, symmetries
+            >>> group = symmetries.space_group(qml.lattice.Chain(4))
+            >>> [(irrep.label, irrep.dimension, irrep.characters.real.tolist()) for irrep in group.little_irreps(1)][0]
+            ('A', 1, [1.0, 0.0, -1.0, 0.0])
+        """
+        label = self.momentum(momentum)
+        if label not in self._little:
+            self._little[label] = little_irreps(self, label)
+        return self._little[label]
+
+    def irreps(self, momentum: Any = None) -> tuple[str, ...]:
+        """Labels of the irreps of the little group of a momentum: what `Sector` takes as `irrep` there.
+
+        Example:
+            >>> import qml, symmetries
+            >>> symmetries.space_group(qml.lattice.Square(4, 4)).irreps("X")
+            ('A1', 'A2', 'B1', 'B2')
+        """
+        return tuple(irrep.label for irrep in self.little_irreps(momentum))
+
+    def space_group_irreps(self, momentum: Any = None) -> tuple[Irrep, ...]:
+        """Irreps of the whole group that the little group of a momentum induces, one for each of `little_irreps`.
+
+        Their dimension is that of the little irrep times the number of momenta in the star.
+
+        Example:
+            >>> import qml, symmetries
+            >>> [irrep.dimension for irrep in symmetries.space_group(qml.lattice.Square(6)).space_group_irreps((1, 1))]
+            [4, 4]
+        """
+        return induced(self, self.momentum(momentum))
+
+    @cached_property
+    def characters(self) -> CharacterTable:
+        """Characters of the whole group, star by star; labels `k=(0, 0) A1`, with the first momentum of the star.
+
+        Example:
+            >>> import qml, symmetries
+            >>> symmetries.space_group(qml.lattice.Chain(3)).characters.labels
+            ('k=(0,) A', 'k=(0,) B', 'k=(1,) A')
+        """
+        return full_table(self)
+
+    def star(self, momentum: Any = None) -> tuple[tuple[int, ...], ...]:
+        """All momenta that the point group makes of one, sorted."""
+        return tuple(sorted({tuple(image) for image in self._images(momentum).tolist()}))
+
+    def phases(self, momentum: Any = None) -> Complex[np.ndarray, " g"]:
+        r"""Character $e^{-i k \cdot t}$ of the translation part of every element."""
+        e = self._torus.exponent
+        return roots_of_unity(e)[-(self.translations @ self.turns(momentum)) % e]
+
+    @cached_property
+    def _closed(self) -> np.ndarray:
+        return np.asarray(self.periodic, bool)
+
+    @cached_property
+    def _torus(self) -> Quotient:
+        return Quotient(self.supercell)
+
+    @cached_property
+    def _dual(self) -> Quotient:
+        return Quotient(np.ascontiguousarray(self.supercell.T))
+
+    @cached_property
+    def _little(self) -> dict[tuple[int, ...], tuple[LittleIrrep, ...]]:
+        return {}
+
+    @cached_property
+    def _point_groups(self) -> dict[tuple[int, ...], PointGroup]:
+        return {}
+
+    @cached_property
+    def _defects(self) -> Int[np.ndarray, "p p d"]:
+        """The lattice vectors $w_p + R_p w_q - w_{pq}$, in primitive vectors."""
+        turned = (self.shifts[None, :, None, :] @ self.steps[:, None])[:, :, 0]
+        total = self.shifts[:, None] + turned - self.shifts[self.point_group.group.product_table]
+        if (total % self.denominator).any():
+            raise SymmetryError(
+                "The isometries with these shifts are no group.",
+                got=f"shifts of denominator {self.denominator}",
+                expected="shifts of products that differ from the products by lattice vectors",
+                try_="symmetries.space_group(crystal)",
+            )
+        return total // self.denominator
+
+    def _images(self, momentum: Any) -> np.ndarray:
+        """Labels of the images of a momentum, $k \\cdot R\\,a_i$; the set of all is the star."""
+        turned = self.supercell @ (self.steps @ self.turns(momentum))[..., None]
+        return self._dual.canonical(turned[..., 0] // self._torus.exponent)
 
     def _named(self, name: str) -> np.ndarray:
         """Reduced coordinates of a special point of the Brillouin zone."""
-        d = len(self.cell)
-        gram = self.cell @ self.cell.T / (self.cell**2).sum(axis=1).max()
-        known = {"Gamma": (0.0,) * d, "Γ": (0.0,) * d}
-        if np.abs(gram - np.diag(gram.diagonal())).max() < TOLERANCE:
-            points = {"X": (0.5, 0, 0), "Y": (0, 0.5, 0), "M": (0.5, 0.5, 0), "R": (0.5, 0.5, 0.5)}
-            known |= {key: point[:d] for key, point in points.items() if not any(point[d:])}
-        elif d == 2 and np.allclose(np.abs(gram), [[1, 0.5], [0.5, 1]], atol=TOLERANCE):
-            known |= {"M": (0.5, 0), "K": (1 / 3, 2 / 3 if gram[0, 1] > 0 else 1 / 3)}
+        known = special_points(self.cell)
         if name not in known:
             raise SymmetryError(
                 f"The Brillouin zone of this lattice has no point named {name!r} here.",
                 got=repr(name),
                 expected=f"one of {', '.join(known)}",
-                try_=f"whole numbers, e.g. momentum={(0,) * d}",
+                try_=f"whole numbers, e.g. momentum={(0,) * len(self.cell)}",
             )
-        return np.asarray(known[name], float)
-
-    @cached_property
-    def _grid(self) -> np.ndarray:
-        return np.indices(self.extent).reshape(len(self.extent), -1).T
-
-    def _number(self, translations: np.ndarray) -> np.ndarray:
-        wrapped = np.moveaxis(translations % np.asarray(self.extent), -1, 0)
-        return np.asarray(np.ravel_multi_index(tuple(wrapped), self.extent))
-
-    def _images(self, momentum: tuple[int, ...]) -> np.ndarray:
-        """The momentum $k \\cdot R\\,a_i$ of each isometry; the set of all is the star."""
-        extent = np.asarray(self.extent)
-        numbers = np.asarray(momentum)
-        turned = (self.steps * extent[None, :, None] * numbers[None, None, :] / extent[None, None, :]).sum(axis=-1)
-        return np.round(turned).astype(int) % extent
+        return known[name]
 
 
-def space_group(crystal: Crystal, origin: Any = None) -> SpaceGroup:
-    """Translations and isometries that map a finite crystal to itself.
+def space_group(crystal: Crystal, origin: Any = None, keep: Any = None) -> SpaceGroup:
+    """Translations and isometries that map a finite crystal to itself, glide planes and screw axes included.
 
-    Translations are those by the primitive vectors of the periodic axes. Isometries are found from the positions,
-    about the point with the most of them (see `point_operations`). Screw axes and glide planes are not in the
-    group unless they are products of the two.
+    Translations are those by all primitive vectors of the periodic axes. Isometries are found from the positions; those
+    that do not keep the torus of a tilted cluster, an open boundary or the twist are left out. The origin is a point
+    that as many isometries as possible keep.
 
     Args:
         crystal: lattice with positions.
-        origin: `[d]`, fixed point of the isometries, if the best one is not wanted.
+        origin: `[d]`, Cartesian, a point that all isometries must keep; the group is then symmorphic.
+        keep: sets of pairs of sites that must go to themselves, in a list or by name, e.g. the edges of each colour of
+            a Kitaev model. Where left out the positions alone decide.
 
     Raises:
-        SymmetryError: the object has no geometry.
+        SymmetryError: the object has no geometry, or a translation does not keep the pairs.
 
     Example:
         >>> import qml, symmetries
         >>> group = symmetries.space_group(qml.lattice.Square(4, 4))
         >>> group.order, group.point_group.characters.labels
         (128, ('A1', 'A2', 'B1', 'B2', 'E'))
+        >>> honeycomb = qml.lattice.Honeycomb(3)
+        >>> colors = [honeycomb.edges(color=color) for color in sorted(set(honeycomb.edge_colors()))]
+        >>> symmetries.space_group(honeycomb).order, symmetries.space_group(honeycomb, keep=colors).order
+        (108, 18)
     """
-    return _build(crystal, *point_operations(crystal, origin))
+    return _build(crystal, find_isometries(crystal, origin, keep))
 
 
 def translation_group(crystal: Crystal) -> SpaceGroup:
-    """The translations along the periodic axes alone.
+    """The translations by all primitive vectors of the periodic axes alone.
 
     Example:
         >>> import qml, symmetries
@@ -212,15 +436,14 @@ def translation_group(crystal: Crystal) -> SpaceGroup:
     """
     check_crystal(crystal)
     d = len(crystal.cell)
-    return _build(crystal, np.eye(d, dtype=int)[None], np.eye(d)[None], np.zeros(d))
+    eye, zero = np.eye(d, dtype=np.int64)[None], np.zeros((1, d), np.int64)
+    return _build(crystal, Isometries(eye, np.eye(d)[None], np.zeros(d), zero, 1))
 
 
-def _build(crystal: Crystal, steps: np.ndarray, matrices: np.ndarray, origin: np.ndarray) -> SpaceGroup:
+def _build(crystal: Crystal, found: Isometries) -> SpaceGroup:
     cell, positions = np.asarray(crystal.cell, float), np.asarray(crystal.positions, float)
-    periodic = np.asarray(crystal.periodic, bool)
-    extent = np.where(periodic, np.asarray(crystal.extent), 1)
-    torus = (cell * extent[:, None])[periodic]
-    tolerance = TOLERANCE * scale(crystal)
+    torus, tolerance = torus_vectors(crystal), TOLERANCE * scale(crystal)
+    rows, periodic = torus_rows(crystal), np.asarray(crystal.periodic, bool)
 
     def moved(points: np.ndarray) -> np.ndarray:
         sites = site_map(points, positions, torus, tolerance)
@@ -233,13 +456,31 @@ def _build(crystal: Crystal, steps: np.ndarray, matrices: np.ndarray, origin: np
             )
         return sites
 
-    translations = np.arange(len(positions))[None]
-    for axis in range(len(cell)):
-        step = moved(positions + cell[axis]) if periodic[axis] else None
-        powers = [np.arange(len(positions))]
-        for _ in range(extent[axis] - 1):
-            powers.append(step[powers[-1]])  # type: ignore[index]
-        translations = np.stack([power[rows] for rows in translations for power in powers])
-    isometries = np.stack([moved((positions - origin) @ matrix.T + origin) for matrix in matrices])
+    quotient = Quotient(rows)
+    translations = np.tile(np.arange(len(positions)), (quotient.order, 1))
+    for axis in np.flatnonzero(periodic):
+        step, powers = moved(positions + cell[axis]), [np.arange(len(positions))]
+        for _ in range(quotient.exponent - 1):
+            powers.append(step[powers[-1]])
+        times = quotient.vectors[:, axis] % quotient.exponent
+        translations = np.take_along_axis(np.stack(powers)[times], translations, axis=1)
+    shifts = found.shifts @ cell / found.denominator
+    isometries = np.stack(
+        [moved((positions - found.origin) @ m.T + found.origin + w) for m, w in zip(found.matrices, shifts)]
+    )
     permutations = translations[:, isometries].reshape(-1, len(positions))
-    return SpaceGroup(cell, tuple(extent.tolist()), origin, PointGroup(matrices), steps, permutations)
+    fractions = np.zeros_like(positions)
+    fractions[:, periodic] = (positions @ np.linalg.inv(rows @ cell))[:, periodic]
+    return SpaceGroup(
+        cell,
+        rows,
+        found.origin,
+        PointGroup(found.matrices),
+        found.steps,
+        found.shifts,
+        found.denominator,
+        fractions,
+        np.asarray(crystal.twist, float),
+        tuple(periodic.tolist()),
+        permutations,
+    )

@@ -180,9 +180,9 @@ SHASTRY = Lattice(2 * np.eye(2), (2, 2), [[0.3, 0.3], [1.7, 1.7], [0.7, 1.3], [1
         (Grid((3, 3, 3, 3)), 384, [0, 0, 0, 0]),
         (BCC, 48, [0, 0, 0]),
         (FCC, 48, [0, 0, 0]),
-        (ZINCBLENDE, 24, [0, 0, 0]),
+        (ZINCBLENDE, 48, [0, 0, 0]),  # one kind of sites: diamond, whose glides exchange the two
         (LIEB, 8, [0, 0]),
-        (SHASTRY, 4, None),
+        (SHASTRY, 8, None),  # p4g: fourfold axes and glides
         (Lattice([[1, 0], [3, 1]], (4, 4)), 8, [0, 0]),
         (Lattice([[1, 0], [0.3, 1.1]], (3, 3)), 2, [0, 0]),
         (Lattice([[1, 0], [0, 1.5]], (4, 4)), 4, [0, 0]),
