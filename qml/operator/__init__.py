@@ -1,5 +1,6 @@
 """Operators: sums of Pauli strings, models on lattices, local matrices."""
 
+from qml.operator.algebra import anticommutator, as_local, commutator
 from qml.operator.base import AbstractOperator
 from qml.operator.boson import BosonSum
 from qml.operator.boson_models import BoseHubbard
@@ -26,7 +27,10 @@ __all__ = [
     "PauliSum",
     "TensorSum",
     "annihilate",
+    "anticommutator",
+    "as_local",
     "bond_current",
+    "commutator",
     "create",
     "current",
     "density_density",

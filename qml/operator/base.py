@@ -1,6 +1,7 @@
 """The interface of an operator, and what follows from its connected states alone."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -74,8 +75,8 @@ class AbstractOperator(eqx.Module):
                 here, which only works outside `jax.jit`.
 
         Returns:
-            Rows `int[capacity]`, configurations `[capacity, sites]`, elements $\langle x_r|O|x'\rangle$ `[capacity]`, and
-            their number `count`. If `count > capacity` the elements are NaN.
+            Rows `int[capacity]`, configurations `[capacity, sites]`, elements $\langle x_r|O|x'\rangle$
+            `[capacity]`, and their number `count`. If `count > capacity` the elements are NaN.
 
         Raises:
             ShapeError: `x` is no batch of configurations, or the capacity is not a positive int.
@@ -239,3 +240,21 @@ def rows_of(operator: AbstractOperator, x: Any) -> Array:
             try_="configurations of operator.hilbert",
         )
     return x
+
+
+def checked_sites(small: AbstractHilbert, large: AbstractHilbert, sites: Sequence[int]) -> tuple[int, ...]:
+    """The places of the sites of one space in another, checked.
+
+    Raises:
+        SpaceError: they do not exist, come twice, are not as many, or have other local states.
+    """
+    sites = tuple(int(i) for i in sites)
+    exist = len(set(sites)) == len(sites) == small.n_sites and all(0 <= i < large.n_sites for i in sites)
+    if not exist or any(large.site_states[j] != small.site_states[i] for i, j in enumerate(sites)):
+        raise SpaceError(
+            "The operator does not fit these sites.",
+            got=f"sites {sites} of {large} for {small}",
+            expected=f"{small.n_sites} distinct sites in 0 ... {large.n_sites - 1} with the same local states",
+            try_=f"sites={tuple(range(small.n_sites))}",
+        )
+    return sites

@@ -1,5 +1,6 @@
 """Coefficients of operators: on the host where they are known, so that algebra compiles nothing; traced otherwise."""
 
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,6 +34,11 @@ def sum_to(values: Any, target: np.ndarray, count: int) -> Any:
 def is_traced(values: Any) -> bool:
     """True for a value that is not known while a program is traced."""
     return isinstance(values, Tracer)
+
+
+def is_scalar(value: Any) -> bool:
+    """True for a number, or an array of one."""
+    return isinstance(value, numbers.Number) or (isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0)
 
 
 def on_host(values: Any) -> Any:

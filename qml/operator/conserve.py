@@ -1,86 +1,99 @@
-"""Which terms lead out of a space of fixed magnetisation, decided by algebra; traces over such a space."""
+"""Which terms lead out of a constrained space: decided by algebra for totals, tried out for predicates; traces."""
 
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
 from qml._core.errors import DataError, SpaceError
 from qml.hilbert import AbstractHilbert
 from qml.operator.coefficients import is_traced
-from qml.operator.strings import PHASES, PauliStrings, sites_of
+from qml.operator.occupation import configurations
+from qml.operator.strings import PHASES, PauliStrings, mask_of, sites_of
 
 _LONGEST = 16  # flipped sites whose patterns are all worked out; longer strings must keep the space one by one
 _ROUNDING = 1e-12
 _SHOWN = 8
 
 
-def _down(hilbert: AbstractHilbert) -> int:
-    """Number of down spins of every configuration of a constrained spin-1/2 space."""
-    return (hilbert.n_sites - round(2 * hilbert.magnetisation)) // 2  # type: ignore[attr-defined]
+def _downs(hilbert: AbstractHilbert) -> list[tuple[int, int]]:
+    """For each part with a fixed total the mask of its sites and its number of down spins."""
+    totals = hilbert._block.totals  # numbers of up spins
+    return [(mask_of(part, hilbert.n_sites), len(part) - up) for part, up in zip(hilbert.parts, totals)]
 
 
 def leaving_terms(strings: PauliStrings, coefficients: np.ndarray | None, hilbert: AbstractHilbert) -> list[int]:
     r"""Positions of the strings that leave the space after all cancellations.
 
     Strings with the same flips and the same Z outside them act as $\sum_t c_t\, i^{y_t} (-1)^{|y_t \wedge p|}$ on the
-    pattern p of the flipped sites. Patterns with as many up as down keep the magnetisation; the others must cancel.
+    pattern p of the flipped sites. Patterns with as many up as down on every part keep its total; the others must
+    cancel, where the space has configurations with them.
 
     Args:
         strings: the strings.
         coefficients: their coefficients, `None` where unknown: then nothing cancels.
-        hilbert: a spin-1/2 space of fixed magnetisation.
+        hilbert: a spin-1/2 space with fixed totals.
     """
     classes: dict[tuple[int, int], list[int]] = {}
     for k, (flip, sign) in enumerate(zip(strings.flips, strings.signs)):
         if flip:
             classes.setdefault((flip, sign & ~flip), []).append(k)
-    down, n = _down(hilbert), hilbert.n_sites
     bad: list[int] = []
     for (flip, _), terms in classes.items():
-        width = flip.bit_count()
-        counts = range(max(0, down - (n - width)), min(width, down) + 1)  # down spins the flipped sites may hold
-        if all(2 * count == width for count in counts):
+        held = []  # on each part: its flipped sites, and how many of them may be down
+        for mask, down in _downs(hilbert):
+            width = (flip & mask).bit_count()
+            held.append((flip & mask, range(max(0, down - (mask.bit_count() - width)), min(width, down) + 1)))
+        if any(not counts for _, counts in held):
             continue
-        if coefficients is None or (width > _LONGEST and np.any(coefficients[terms] != 0)):
+        if all(2 * count == mask.bit_count() for mask, counts in held for count in counts):
+            continue
+        wide = flip.bit_count() > _LONGEST
+        if coefficients is None or (wide and np.any(coefficients[terms] != 0)):
             bad += terms
-        elif width <= _LONGEST and _any_element(strings, coefficients, flip, terms, counts):
+        elif not wide and _any_element(strings, coefficients, flip, terms, held):
             bad += [k for k in terms if coefficients[k] != 0]
     return sorted(bad)
 
 
-def _any_element(strings: PauliStrings, coefficients: np.ndarray, flip: int, terms: list[int], counts: range) -> bool:
-    """True if some pattern that changes the magnetisation has a non-zero element."""
-    support = sites_of(flip, strings.n_sites)
-    ys = np.array([[strings.signs[k] >> (strings.n_sites - 1 - i) & 1 for i in support] for k in terms])
+def _any_element(
+    strings: PauliStrings, coefficients: np.ndarray, flip: int, terms: list[int], held: list[tuple[int, range]]
+) -> bool:
+    """True if some pattern that occurs and changes a total has a non-zero element."""
+    n = strings.n_sites
+    support = sites_of(flip, n)
+    ys = np.array([[strings.signs[k] >> (n - 1 - i) & 1 for i in support] for k in terms])
     weights = coefficients[terms] * PHASES[strings.quarter_turns[terms]]
     patterns = np.arange(2 ** len(support))[:, None] >> np.arange(len(support))[None, :] & 1
-    held = patterns.sum(axis=1)
-    changing = (2 * held != len(support)) & np.isin(held, list(counts))
-    amplitudes = (1 - 2 * (patterns[changing] @ ys.T % 2)) @ weights
+    occurs, changes = np.ones(len(patterns), bool), np.zeros(len(patterns), bool)
+    for mask, counts in held:
+        inside = np.array([mask >> (n - 1 - i) & 1 for i in support], dtype=int)
+        down = patterns @ inside
+        occurs &= np.isin(down, list(counts))
+        changes |= 2 * down != inside.sum()
+    amplitudes = (1 - 2 * (patterns[occurs & changes] @ ys.T % 2)) @ weights
     return bool(np.any(np.abs(amplitudes) > _ROUNDING * np.sum(np.abs(weights))))
 
 
 def sector_traces(strings: PauliStrings, hilbert: AbstractHilbert) -> np.ndarray:
-    r"""Trace of each string over the space.
+    r"""Trace of each string over a space without predicate.
 
-    Without a constraint only the identity has one, $2^n$. With m spins down a string of w letters Z has
-    $\sum_j (-1)^j \binom{w}{j} \binom{n-w}{m-j}$; a string that flips sites has none.
+    A free site has the trace 2 of the identity and none of Z. On a part of n sites with m spins down a string of w
+    letters Z has $\sum_j (-1)^j \binom{w}{j} \binom{n-w}{m-j}$; a string that flips sites has no trace.
     """
-    n = hilbert.n_sites
-    down = _down(hilbert) if hilbert.is_constrained else None
+    parts = _downs(hilbert)
+    free = (1 << hilbert.n_sites) - 1
+    for mask, _ in parts:
+        free &= ~mask
     traces = []
     for flip, sign in zip(strings.flips, strings.signs):
-        w = sign.bit_count()
-        if flip:
-            traces.append(0)
-        elif down is None:
-            traces.append(0 if sign else 2**n)
-        else:
-            traces.append(
-                sum((-1) ** j * math.comb(w, j) * math.comb(n - w, down - j) for j in range(min(w, down) + 1))
-            )
-    return np.array([float(t) for t in traces])
+        trace = 0 if flip or sign & free else 2 ** free.bit_count()
+        for mask, down in parts:
+            w, n = (sign & mask).bit_count(), mask.bit_count()
+            trace *= sum((-1) ** j * math.comb(w, j) * math.comb(n - w, down - j) for j in range(min(w, down) + 1))
+        traces.append(float(trace))
+    return np.array(traces)
 
 
 def check_terms(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbert) -> None:
@@ -97,15 +110,43 @@ def check_terms(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbe
         raise DataError(
             "A coefficient is not finite.", got=wrong, expected="finite numbers", try_="check the data it came from"
         )
-    if not hilbert.is_constrained:
+    if not hilbert.parts:
         return
     bad = leaving_terms(strings, None if traced else np.asarray(coefficients), hilbert)
     if bad:
         names = ", ".join(repr(strings.short(k)) for k in bad[:_SHOWN]) + (", ..." if len(bad) > _SHOWN else "")
         more = " (their coefficients are traced, so whether they cancel is unknown)" if traced else ""
+        total = "magnetisation" if len(hilbert.parts[0]) == hilbert.n_sites else "totals"
         raise SpaceError(
-            f"The operator leaves a space of fixed magnetisation{more}.",
+            f"The operator leaves a space of fixed {total}{more}.",
             got=f"terms {names}",
-            expected=f"terms that keep the total S^z of {hilbert}",
-            try_="a space with magnetisation=None, or c * operator with a traced c for an operator built outside",
+            expected=f"terms that keep every total of {hilbert}",
+            try_="a space without that total, or c * operator with a traced c for an operator built outside",
         )
+
+
+def check_predicate(operator: Any, hilbert: AbstractHilbert) -> None:
+    """Raise if an operator leads to configurations that a predicate of a space forbids.
+
+    Elements are worked out on all configurations, or on some at random where there are too many to list. Where the
+    elements are traced, every element that its pattern of zeros allows counts.
+
+    Raises:
+        SpaceError: with a configuration and the sites that change.
+    """
+    if hilbert.envelope == hilbert:
+        return
+    with jax.ensure_compile_time_eval():
+        operator = operator._untraced()
+        for x in configurations(hilbert):
+            neighbours, elements = operator.connected(x)
+            size = np.abs(np.asarray(elements)) * ~np.asarray(hilbert.contains(neighbours))
+            if np.any(size > _ROUNDING * np.max(np.abs(elements))):
+                row, slot = np.unravel_index(np.argmax(size), size.shape)
+                sites = np.flatnonzero(np.asarray(neighbours[row, slot] != x[row])).tolist()
+                raise SpaceError(
+                    "The operator leaves a constrained space.",
+                    got=f"an element from {x[row].tolist()} that changes sites {sites}",
+                    expected=f"configurations of {hilbert}",
+                    try_="terms with projectors, or a space without the predicate",
+                )

@@ -1,7 +1,6 @@
-"""Sums of dense matrices on a few sites each, for spins of any size."""
+"""Sums of dense matrices on a few sites each, for sites with any number of local states."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import equinox as eqx
@@ -9,35 +8,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qml._core.errors import ShapeError, SpaceError
+from qml._core.errors import SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert
-from qml.operator.base import AbstractOperator, rows_of, table
-from qml.operator.coefficients import coefficient_dtype, is_traced, stack
-
-_ROUNDING = 1e-12
-
-
-@final
-@dataclass(frozen=True)
-class Places:
-    """Where matrices of one shape act: the sites of each, and the off-diagonal columns that their rows may reach."""
-
-    sites: tuple[tuple[int, ...], ...]
-    columns: tuple[tuple[int, ...], ...]  # [rows][slots]; the row itself fills up
+from qml.operator.base import AbstractOperator, checked_sites, rows_of, table
+from qml.operator.coefficients import is_scalar, is_traced, on_host, stack
+from qml.operator.conserve import check_predicate
+from qml.operator.local_slots import Places, check_totals, slots_of
+from qml.operator.local_terms import Term, checked_term, is_hermitian, merge_terms, negative, product, sort_sites
 
 
 @final
 class LocalOperator(AbstractOperator):
-    r"""A sum $\sum_t c_t M_t$ of matrices on a few sites, on spins of any size.
+    r"""A sum $\sum_t c_t M_t$ of matrices on a few sites, whatever the number of local states.
 
-    The places and the pattern of zeros are static, the matrix elements are traced. Build it with `from_terms`.
+    The places and the pattern of zeros are static, the matrix elements are traced. Matrices on the same sites are
+    added up, and elements of different matrices that lead to the same neighbour share one slot. Build it with
+    `from_terms`.
     """
 
-    diagonals: tuple[Inexact[Array, "_ _"], ...]  # terms, rows of each block
-    elements: tuple[Inexact[Array, "_ _ _"], ...]  # terms, rows, slots of each block
+    blocks: tuple[Inexact[Array, "_ _ _"], ...]  # terms, rows, rows of each
     places: tuple[Places, ...] = eqx.field(static=True)
     hilbert: AbstractHilbert = eqx.field(static=True)
+    hermitian: bool = eqx.field(static=True)
+
+    __array_ufunc__ = None  # numpy scalars leave products with operators to the operator
 
     @staticmethod
     def from_terms(terms: Iterable[tuple[Any, Sequence[int], Any]], hilbert: AbstractHilbert) -> "LocalOperator":
@@ -45,13 +40,14 @@ class LocalOperator(AbstractOperator):
 
         Args:
             terms: triples (matrix, sites, coefficient). On k sites with d local states the matrix is `[d^k, d^k]`,
-                rows in Kronecker order of the sites as given, local states from up to down; it is known, the
-                coefficient may be traced.
+                rows in Kronecker order of the sites as given, local states in basis order (of spins from up to down);
+                it is known, the coefficient may be traced.
             hilbert: the space.
 
         Raises:
             ShapeError: a matrix of the wrong shape.
             SpaceError: a site that does not exist, or a matrix that leaves a constrained space.
+            DataError: an element is NaN or infinite.
 
         Example:
             >>> import numpy as np
@@ -61,50 +57,37 @@ class LocalOperator(AbstractOperator):
             >>> LocalOperator.from_terms([(np.kron(z, z), (0, 1), 2.0)], Spin(2, s=1)).to_dense()[0, 0].item()
             2.0
         """
-        groups: dict[tuple, list] = {}
+        made = []
         for matrix, sites, coefficient in terms:
-            matrix, sites = _checked(np.asarray(matrix), tuple(int(i) for i in sites), hilbert)
-            groups.setdefault((len(sites), _columns(matrix)), []).append((matrix, sites, coefficient))
-        diagonals, elements, places = [], [], []
-        for (_, columns), members in groups.items():
-            matrices = np.stack([m for m, _, _ in members])
-            scale = jnp.asarray(stack(c for _, _, c in members))
-            rows = np.arange(matrices.shape[1])
-            picked = matrices[:, rows[:, None], np.array(columns, dtype=int).reshape(len(rows), -1)]
-            picked = np.where(np.array(columns, dtype=int).reshape(len(rows), -1) == rows[:, None], 0, picked)
-            dtype = np.result_type(coefficient_dtype(matrices), scale.dtype)
-            diagonals.append((scale[:, None] * matrices[:, rows, rows]).astype(dtype))
-            elements.append((scale[:, None, None] * picked).astype(dtype))
-            places.append(Places(tuple(s for _, s, _ in members), columns))
-        return _build(diagonals, elements, places, hilbert)
+            matrix, sites = checked_term(np.asarray(matrix), tuple(int(i) for i in sites), hilbert)
+            scale = stack([coefficient])[0]
+            real = not np.issubdtype(scale.dtype, np.complexfloating)
+            present, hermitian = matrix != 0, real and is_hermitian(matrix)
+            made.append(sort_sites(Term(sites, scale * matrix, present, hermitian), hilbert))
+        return assemble(made, hilbert, check=True)
 
     @property
     def dtype(self) -> np.dtype:
         """Real if all matrix elements are."""
-        return np.result_type(np.float32, *(d.dtype for d in self.diagonals), *(e.dtype for e in self.elements))
+        return np.result_type(np.float32, *(b.dtype for b in self.blocks))
 
     @property
     def is_hermitian(self) -> bool:
-        """True if the sum of the matrices on each set of sites is; False for traced elements, which nobody knows."""
-        if any(is_traced(a) for a in (*self.diagonals, *self.elements)):
-            return False
-        return all(
-            np.allclose(m, m.conj().T, rtol=0, atol=_ROUNDING * np.max(np.abs(m))) for m in self._matrices().values()
-        )
+        """True if the sum of the matrices on each set of sites is Hermitian to rounding.
 
-    def _matrices(self) -> dict[tuple[int, ...], np.ndarray]:
-        """The sum of all matrices on each set of sites, coefficients included, sites in order."""
-        found: dict[tuple[int, ...], np.ndarray] = {}
-        base = len(self.hilbert.local_states)
-        for diagonals, elements, places in zip(self.diagonals, self.elements, self.places):
-            columns = np.array(places.columns, dtype=int).reshape(diagonals.shape[1], -1)
-            for sites, diagonal, row_elements in zip(places.sites, np.asarray(diagonals), np.asarray(elements)):
-                matrix = np.diag(diagonal).astype(self.dtype)
-                np.add.at(matrix, (np.arange(len(matrix))[:, None], columns), row_elements)
-                order, k = np.argsort(sites), len(sites)
-                tensor = matrix.reshape((base,) * (2 * k)).transpose(*order, *(order + k))
-                key = tuple(sorted(sites))
-                found[key] = found.get(key, 0) + tensor.reshape(matrix.shape)
+        While elements are traced: True if it was before, or if all matrices are Hermitian and coefficients real.
+        """
+        return self.hermitian
+
+    def terms(self) -> list[Term]:
+        """The matrix on each set of sites, coefficients included."""
+        found = []
+        for block, place in zip(self.blocks, self.places):
+            present = np.eye(len(place.pattern), dtype=bool)
+            for row, columns in enumerate(place.pattern):
+                present[row, list(columns)] = True
+            values = on_host(block)
+            found += [Term(s, values[t], present, self.hermitian) for t, s in enumerate(place.sites)]
         return found
 
     def diagonal(self, x: Configurations) -> Inexact[Array, "..."]:
@@ -112,7 +95,7 @@ class LocalOperator(AbstractOperator):
         return _diagonal(self, rows_of(self, x))
 
     def connected(self, x: Configurations) -> tuple[Int[Array, "... groups sites"], Inexact[Array, "... groups"]]:
-        """Off-diagonal neighbours, one slot for each term and column that some row of its matrix reaches."""
+        """Off-diagonal neighbours, each in one slot; where a slot has no neighbour it is `x` with element zero."""
         return _connected(self, rows_of(self, x))
 
     def linear_map(self) -> Any:
@@ -120,25 +103,44 @@ class LocalOperator(AbstractOperator):
         return TableMap(*table(self))
 
     def bound(self) -> tuple[float, float]:
-        """Centre 0 and the sum of the norms of all matrices."""
-        return 0.0, float(sum(np.linalg.norm(m, ord=2) for m in self._matrices().values()))
+        """Centre and radius from the extreme eigenvalues of all matrices (from their norms if not Hermitian)."""
+        centre = radius = 0.0
+        for term in self.terms():
+            if is_hermitian(term.matrix):
+                levels = np.linalg.eigvalsh(term.matrix)
+                centre, radius = centre + (levels[0] + levels[-1]) / 2, radius + (levels[-1] - levels[0]) / 2
+            else:
+                radius += np.linalg.norm(term.matrix, ord=2)
+        return float(centre), float(radius)
 
     def check_space(self, hilbert: AbstractHilbert) -> None:
-        """Raise where a matrix does not fit the space, or takes it to another magnetisation.
+        """Raise where a matrix does not fit the space, or changes one of its totals.
 
-        Each matrix is checked by itself: parts of different matrices that would cancel are refused.
+        Each matrix is checked by itself: parts of different matrices that would cancel are refused. A predicate is
+        tried on all configurations, or on some at random where they cannot be listed.
 
         Raises:
             SpaceError: with the sites of a matrix that leaves the space.
         """
-        if (hilbert.n_sites, hilbert.local_states) != (self.hilbert.n_sites, self.hilbert.local_states):
+        if hilbert.site_states != self.hilbert.site_states:
             raise SpaceError(
                 "The operator acts on another space.",
                 got=f"{self.hilbert}",
                 expected=f"{hilbert}",
                 try_="build the operator on the same space",
             )
-        _check_leaving(self.places, hilbert)
+        check_totals(self.places, hilbert)
+        check_predicate(self, hilbert)
+
+    def _untraced(self) -> "LocalOperator":
+        """The same pattern with known elements, if these are traced."""
+        if not any(is_traced(b) for b in self.blocks):
+            return self
+        terms = [
+            t._replace(matrix=np.sqrt(2.0 + np.arange(t.present.size)).reshape(t.present.shape) * t.present)
+            for t in self.terms()
+        ]
+        return assemble(terms, self.hilbert)
 
     def on(self, hilbert: AbstractHilbert) -> "LocalOperator":
         """The same operator on another space of the same sites.
@@ -147,46 +149,108 @@ class LocalOperator(AbstractOperator):
             SpaceError: a matrix leaves the space.
         """
         self.check_space(hilbert)
-        return _build(self.diagonals, self.elements, self.places, hilbert)
+        return LocalOperator(self.blocks, self.places, hilbert, self.hermitian)
+
+    def on_sites(self, hilbert: AbstractHilbert, sites: Sequence[int]) -> "LocalOperator":
+        """The same operator on some sites of a larger space, times the identity on the others.
+
+        Args:
+            hilbert: the larger space.
+            sites: the site in it of each site of this operator.
+
+        Raises:
+            SpaceError: sites that do not exist, come twice or have other local states, or an operator that leaves it.
+        """
+        sites = checked_sites(self.hilbert, hilbert, sites)
+        moved = [sort_sites(t._replace(sites=tuple(sites[i] for i in t.sites)), hilbert) for t in self.terms()]
+        return assemble(moved, hilbert, check=True)
+
+    def trace(self) -> Inexact[Array, ""]:
+        """The trace over this operator's space, a constrained one included."""
+        if self.hilbert.is_constrained:
+            return AbstractOperator.trace(self)
+        size = float(self.hilbert.size)
+        traces = [jnp.sum(jnp.trace(b, axis1=1, axis2=2)) * (size / b.shape[1]) for b in self.blocks]
+        return jnp.asarray(sum(traces), self.dtype)
 
     def adjoint(self) -> "LocalOperator":
-        """The Hermitian conjugate, for known elements."""
-        terms = [(matrix.conj().T, sites, 1.0) for sites, matrix in self._matrices().items()]
-        return LocalOperator.from_terms(terms, self.hilbert)
+        """The Hermitian conjugate."""
+        terms = [t._replace(matrix=t.matrix.conj().T, present=t.present.T) for t in self.terms()]
+        return assemble(terms, self.hilbert)
 
-    def __add__(self, other: "LocalOperator") -> "LocalOperator":
-        if not isinstance(other, LocalOperator):
+    def commutator(self, other: Any) -> "LocalOperator":
+        """`self @ other - other @ self`, from the pairs of matrices that share a site."""
+        other = self._partner(other)
+        pairs = [(a, b) for a in self.terms() for b in other.terms() if set(a.sites) & set(b.sites)]
+        both = [product(a, b, self.hilbert) for a, b in pairs]
+        both += [negative(product(b, a, self.hilbert)) for a, b in pairs]
+        return assemble(both, self.hilbert)
+
+    def __matmul__(self, other: Any) -> "LocalOperator":
+        if not isinstance(other, AbstractOperator):
             return NotImplemented
+        other = self._partner(other)
+        terms = [product(a, b, self.hilbert) for a in self.terms() for b in other.terms()]
+        return assemble(terms, self.hilbert)
+
+    def __rmatmul__(self, other: Any) -> "LocalOperator":
+        return self._partner(other) @ self if isinstance(other, AbstractOperator) else NotImplemented
+
+    def __add__(self, other: Any) -> "LocalOperator":
+        if is_scalar(other):
+            value = stack([other])
+            real = not np.issubdtype(value.dtype, np.complexfloating)
+            one = Term((), value[:, None], np.ones((1, 1), bool), real)
+            return assemble([*self.terms(), one], self.hilbert)
+        if not isinstance(other, AbstractOperator):
+            return NotImplemented
+        return assemble([*self.terms(), *self._partner(other).terms()], self.hilbert)
+
+    def __radd__(self, other: Any) -> "LocalOperator":
+        return self if isinstance(other, int) and other == 0 else self + other
+
+    def __neg__(self) -> "LocalOperator":
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> "LocalOperator":
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> "LocalOperator":
+        return (-self) + other
+
+    def __mul__(self, other: Any) -> "LocalOperator":
+        if not is_scalar(other):
+            return NotImplemented
+        factor = stack([other])[0]
+        real = not np.issubdtype(factor.dtype, np.complexfloating)
+        blocks = tuple(jnp.asarray(on_host(b) * factor) for b in self.blocks)
+        hermitian = self.hermitian and real
+        if not hermitian and not any(is_traced(b) for b in blocks):
+            hermitian = all(is_hermitian(m) for b in blocks for m in np.asarray(b))
+        return LocalOperator(blocks, self.places, self.hilbert, hermitian)
+
+    def __rmul__(self, other: Any) -> "LocalOperator":
+        return self * other
+
+    def __truediv__(self, other: Any) -> "LocalOperator":
+        return self * (1 / stack([other])[0]) if is_scalar(other) else NotImplemented
+
+    def __repr__(self) -> str:
+        count = sum(len(p.sites) for p in self.places)
+        return f"LocalOperator({self.hilbert.n_sites} sites, {count} matrices)"
+
+    def _partner(self, other: AbstractOperator) -> "LocalOperator":
+        """Another operator of the same space as local matrices."""
+        from qml.operator.algebra import as_local
+
         if self.hilbert != other.hilbert:
             raise SpaceError(
                 "The operators act on different spaces.",
                 got=f"{self.hilbert} and {other.hilbert}",
                 expected="one space",
-                try_="build both on the same space",
+                try_="build both on the same space, or on_sites to embed one",
             )
-        diagonals, elements = self.diagonals + other.diagonals, self.elements + other.elements
-        return _build(diagonals, elements, self.places + other.places, self.hilbert)
-
-    def __neg__(self) -> "LocalOperator":
-        return self * -1.0
-
-    def __sub__(self, other: "LocalOperator") -> "LocalOperator":
-        return self + (-other)
-
-    def __mul__(self, scalar: Any) -> "LocalOperator":
-        factor = stack([scalar])[0]
-        diagonals, elements = ([a * factor for a in part] for part in (self.diagonals, self.elements))
-        return _build(diagonals, elements, self.places, self.hilbert)
-
-    def __rmul__(self, scalar: Any) -> "LocalOperator":
-        return self * scalar
-
-    def __truediv__(self, scalar: Any) -> "LocalOperator":
-        return self * (1 / stack([scalar])[0])
-
-    def __repr__(self) -> str:
-        count = sum(len(p.sites) for p in self.places)
-        return f"LocalOperator({self.hilbert.n_sites} sites, {count} matrices)"
+        return as_local(other)
 
 
 @final
@@ -221,92 +285,64 @@ def spin_matrices(s: float | int) -> dict[str, np.ndarray]:
     return {"X": (plus + plus.T) / 2, "Y": (plus - plus.T) / 2j, "Z": np.diag(m), "+": plus, "-": plus.T}
 
 
-def _build(diagonals: Any, elements: Any, places: Any, hilbert: AbstractHilbert) -> LocalOperator:
-    _check_leaving(places, hilbert)
-    return LocalOperator(diagonals=tuple(diagonals), elements=tuple(elements), places=tuple(places), hilbert=hilbert)
+def assemble(terms: Sequence[Term], hilbert: AbstractHilbert, *, check: bool = False) -> LocalOperator:
+    """The sum of terms; `check` proves that it stays in a constrained space (results of algebra always do)."""
+    blocks, places, hermitian = merge_terms(terms, hilbert)
+    made = LocalOperator(blocks, places, hilbert, hermitian)
+    if check:
+        check_totals(places, hilbert)
+        check_predicate(made, hilbert)
+    return made
 
 
-def _checked(
-    matrix: np.ndarray, sites: tuple[int, ...], hilbert: AbstractHilbert
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    side = len(hilbert.local_states) ** len(sites)
-    if matrix.shape != (side, side):
-        raise ShapeError(
-            "A local matrix has the wrong shape.",
-            got=f"shape {matrix.shape} on {len(sites)} sites",
-            expected=f"({side}, {side})",
-            try_="numpy.kron of one matrix for each site",
-        )
-    if not sites or len(set(sites)) != len(sites) or any(not 0 <= i < hilbert.n_sites for i in sites):
-        raise SpaceError(
-            "A local matrix acts on a site that does not exist, or twice on one site.",
-            got=f"sites {sites}",
-            expected=f"distinct sites in 0 ... {hilbert.n_sites - 1}",
-            try_="distinct sites",
-        )
-    return matrix, sites
-
-
-def _columns(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Off-diagonal columns of each row with an element, as many for each row."""
-    reached = [[c for c in np.flatnonzero(row) if c != r] for r, row in enumerate(matrix)]
-    most = max(len(row) for row in reached)
-    return tuple((*(int(c) for c in row), *[r] * (most - len(row))) for r, row in enumerate(reached))
-
-
-def _check_leaving(places: Iterable[Places], hilbert: AbstractHilbert) -> None:
-    """Raise if an element changes the sum of the quantum numbers of a constrained space."""
-    if not hilbert.is_constrained:
-        return
-    for place in places:
-        local = np.array(hilbert.local_states)
-        sums = np.zeros(1, dtype=int)
-        for _ in place.sites[0]:
-            sums = (sums[:, None] + local[None, :]).reshape(-1)
-        for row, columns in enumerate(place.columns):
-            if any(sums[c] != sums[row] for c in columns):
-                raise SpaceError(
-                    "The operator leaves a space of fixed magnetisation.",
-                    got=f"a matrix on sites {place.sites[0]}",
-                    expected=f"matrices that keep the total S^z of {hilbert}",
-                    try_="a space with magnetisation=None, or one matrix for the terms that cancel",
-                )
-
-
-def _local_rows(operator: LocalOperator, places: Places, x: Array) -> Array:
-    """Row of each matrix at configurations x: `[..., terms]`."""
-    top, base = operator.hilbert.local_states[0], len(operator.hilbert.local_states)
-    digits = (top - x.astype(jnp.int32)) // 2
-    sites = np.array(places.sites)
-    row = jnp.zeros((*x.shape[:-1], len(sites)), jnp.int32)
+def _rows(operator: LocalOperator, sites: np.ndarray, x: Array) -> Array:
+    """Number of the local configuration of each list of sites: `[..., terms]`."""
+    states = operator.hilbert.site_states
+    total = jnp.zeros((*x.shape[:-1], len(sites)), jnp.int32)
+    wide, lead = x.astype(jnp.int32), (1,) * (x.ndim - 1)
     for column in sites.T:
-        row = row * base + digits[..., column]
-    return row
+        first, step, base = (
+            np.array([pick(states[i]) for i in column], np.int32).reshape(*lead, -1)
+            for pick in (lambda s: s[0], lambda s: s[1] - s[0] if len(s) > 1 else 1, len)
+        )
+        total = total * base + (wide[..., column] - first) // step
+    return total
 
 
 @jax.jit
 def _diagonal(operator: LocalOperator, x: Array) -> Array:
     total = jnp.zeros(x.shape[:-1], operator.dtype)
-    for values, places in zip(operator.diagonals, operator.places):
-        total = total + jnp.sum(values[np.arange(len(places.sites)), _local_rows(operator, places, x)], axis=-1)
+    for block, place in zip(operator.blocks, operator.places):
+        at = np.arange(len(place.sites))
+        rows = _rows(operator, np.array(place.sites, int).reshape(len(at), -1), x)
+        total = total + jnp.sum(jnp.diagonal(block, axis1=1, axis2=2)[at, rows], axis=-1)
     return total
 
 
 @jax.jit
 def _connected(operator: LocalOperator, x: Array) -> tuple[Array, Array]:
     lead, n = x.shape[:-1], x.shape[-1]
-    states, base = np.array(operator.hilbert.local_states), len(operator.hilbert.local_states)
-    neighbours, found = [jnp.zeros((*lead, 0, n), x.dtype)], [jnp.zeros((*lead, 0), operator.dtype)]
-    for values, places in zip(operator.elements, operator.places):
-        terms, width = len(places.sites), len(places.sites[0])
-        rows = _local_rows(operator, places, x)
-        columns = jnp.asarray(np.array(places.columns, dtype=np.int32).reshape(len(places.columns), -1))[rows]
-        new = jnp.broadcast_to(x[..., None, None, :], (*columns.shape, n))
-        for q in range(width):
-            here = np.array([s[q] for s in places.sites])[:, None] == np.arange(n)[None, :]
-            value = jnp.asarray(states)[columns // base ** (width - 1 - q) % base].astype(x.dtype)
-            here = here.reshape((1,) * len(lead) + (terms, 1, n))
-            new = jnp.where(here, value[..., None], new)
+    slots, states = slots_of(operator.places, operator.hilbert), operator.hilbert.site_states
+    neighbours = [jnp.zeros((*lead, 0, n), x.dtype)]
+    for change in slots.changes:
+        rows = _rows(operator, change.sites, x)  # [..., sets]
+        new = jnp.broadcast_to(x[..., None, None, :], (*rows.shape, change.digits.shape[1], n))
+        for q in range(change.sites.shape[1]):
+            here = change.sites[:, q, None] == np.arange(n)[None, :]
+            values = np.array([states[i] for i in change.sites[:, q]], x.dtype)  # [sets, local states]
+            digit = jnp.asarray(change.digits[:, :, q])[rows]  # [..., sets, slots]
+            value = jnp.asarray(values)[np.arange(len(values))[:, None], digit]
+            new = jnp.where(here.reshape((1,) * len(lead) + (len(here), 1, n)), value[..., None], new)
         neighbours.append(new.reshape(*lead, -1, n))
-        found.append(values[np.arange(terms), rows].reshape(*lead, -1).astype(operator.dtype))
-    return jnp.concatenate(neighbours, axis=-2), jnp.concatenate(found, axis=-1)
+    parts = []
+    for part in slots.contributions:
+        block, place = operator.blocks[part.block], operator.places[part.block]
+        rows = _rows(operator, np.array([place.sites[t] for t in part.terms]), x)  # [..., terms]
+        columns = jnp.asarray(part.columns)[rows]  # [..., terms, slots]
+        value = block[part.terms[:, None], rows[..., None], columns]
+        parts.append(jnp.where(columns >= 0, value, 0).astype(operator.dtype).reshape(*lead, -1))
+    values = jnp.concatenate([*parts, jnp.zeros((*lead, 1), operator.dtype)], axis=-1)
+    total = jnp.zeros((*lead, slots.count), operator.dtype)
+    for sources in slots.rounds:
+        total = total + values[..., sources]
+    return jnp.concatenate(neighbours, axis=-2), total

@@ -1,6 +1,5 @@
 """Sums of Pauli strings: static strings, traced coefficients."""
 
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
@@ -12,13 +11,13 @@ import numpy as np
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
-from qml.operator.base import AbstractOperator, rows_of
-from qml.operator.coefficients import coefficient_dtype, collect, is_traced, on_host, stack, sum_to
+from qml.operator.base import AbstractOperator, checked_sites, rows_of
+from qml.operator.coefficients import coefficient_dtype, collect, is_scalar, is_traced, on_host, stack, sum_to
 from qml.operator.compact import Compacted, compact_pauli
-from qml.operator.conserve import check_terms, sector_traces
+from qml.operator.conserve import check_predicate, check_terms, sector_traces
 from qml.operator.matvec import elements, prepare
 from qml.operator.signs import StringSigns, flip_factors
-from qml.operator.strings import PHASES, PauliStrings, multiply, parse
+from qml.operator.strings import PHASES, PauliStrings, mask_of, multiply, parse, sites_of
 
 _SHOWN = 8
 _ROUNDING = 1e-12
@@ -72,9 +71,8 @@ class PauliSum(AbstractOperator):
         sites = range(hilbert.n_sites)
         pairs = [parse(word, sites, hilbert.n_sites) for word in terms]
         self.strings, coefficients = collect(hilbert.n_sites, pairs, stack(terms.values()))
-        check_terms(self.strings, coefficients, hilbert)
-        self.coefficients = jnp.asarray(coefficients, dtype=coefficient_dtype(coefficients))
-        self.hilbert = hilbert
+        made = build(self.strings, coefficients, hilbert, check=True)
+        self.coefficients, self.hilbert = made.coefficients, hilbert
 
     @staticmethod
     def from_terms(terms: Iterable[tuple[str, Sequence[int], Any]], hilbert: AbstractHilbert) -> "PauliSum":
@@ -143,7 +141,9 @@ class PauliSum(AbstractOperator):
         return {words[k]: values[k] for k in sorted(range(len(words)), key=words.__getitem__)}
 
     def trace(self) -> Inexact[Array, ""]:
-        """The trace over this operator's space, a fixed magnetisation included."""
+        """The trace over this operator's space, fixed totals and predicates included."""
+        if self.hilbert.envelope != self.hilbert:
+            return AbstractOperator.trace(self)
         return jnp.sum(self.coefficients * sector_traces(self.strings, self.hilbert))
 
     def bound(self) -> tuple[float, float]:
@@ -193,6 +193,36 @@ class PauliSum(AbstractOperator):
             )
         if not (is_traced(self.coefficients) and self.hilbert == hilbert):  # else checked when it was built
             check_terms(self.strings, on_host(self.coefficients), hilbert)
+            check_predicate(self, hilbert)
+
+    def _untraced(self) -> "PauliSum":
+        """The same strings with known coefficients that do not cancel, if these are traced."""
+        known = np.sqrt(np.arange(2.0, 2.0 + len(self.strings)))
+        return build(self.strings, known, self.hilbert) if is_traced(self.coefficients) else self
+
+    def on_sites(self, hilbert: AbstractHilbert, sites: Sequence[int]) -> "PauliSum":
+        """The same sum on some sites of a larger space, times the identity on the others.
+
+        Args:
+            hilbert: the larger space.
+            sites: the site in it of each site of this sum.
+
+        Raises:
+            SpaceError: sites that do not exist or come twice, or a sum that leaves the space.
+
+        Example:
+            >>> from qml.hilbert import Spin
+            >>> from qml.operator import PauliSum
+            >>> PauliSum({"XZ": 0.5}).on_sites(Spin(4), (3, 0))
+            PauliSum(4 sites, 1 term: 0.5 Z0 X3)
+        """
+        sites = checked_sites(self.hilbert, hilbert, sites)
+        n, m = self.hilbert.n_sites, hilbert.n_sites
+        moved = [
+            tuple(mask_of((sites[i] for i in sites_of(mask, n)), m) for mask in masks)
+            for masks in (self.strings.flips, self.strings.signs)
+        ]
+        return build(PauliStrings(m, *moved), self.coefficients, hilbert, check=True)
 
     def on(self, hilbert: AbstractHilbert) -> "PauliSum":
         """The same sum on another space of the same sites.
@@ -239,7 +269,7 @@ class PauliSum(AbstractOperator):
         return _times(self, other, "all", 1)
 
     def __add__(self, other: Any) -> "PauliSum":
-        if _is_scalar(other):
+        if is_scalar(other):
             other = build(PauliStrings(self.hilbert.n_sites, (0,), (0,)), stack([other]), self.hilbert)
         if not isinstance(other, PauliSum):
             return NotImplemented
@@ -263,7 +293,7 @@ class PauliSum(AbstractOperator):
         return (-self) + other
 
     def __mul__(self, other: Any) -> "PauliSum":
-        if not _is_scalar(other):
+        if not is_scalar(other):
             return NotImplemented
         return build(self.strings, on_host(self.coefficients) * stack([other])[0], self.hilbert)
 
@@ -271,7 +301,7 @@ class PauliSum(AbstractOperator):
         return self * other
 
     def __truediv__(self, other: Any) -> "PauliSum":
-        if not _is_scalar(other):
+        if not is_scalar(other):
             return NotImplemented
         return build(self.strings, on_host(self.coefficients) / stack([other])[0], self.hilbert)
 
@@ -297,11 +327,9 @@ def build(strings: PauliStrings, coefficients: Any, hilbert: AbstractHilbert, *,
     parts = (("coefficients", coefficients), ("strings", strings), ("hilbert", hilbert))
     for name, value in parts:
         object.__setattr__(new, name, value)
+    if check:
+        check_predicate(new, hilbert)
     return new
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, numbers.Number) or (isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0)
 
 
 def _signed(value: float | complex, word: str) -> str:
