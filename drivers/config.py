@@ -88,8 +88,8 @@ def _fields(hilbert: Any, terms: Mapping[str, float]) -> Any:
     return qml.operator.PauliSum(terms, hilbert)
 
 
-def _spins(n_sites: int, magnetisation: int | float | None = None) -> Any:
-    return qml.hilbert.Spin(n_sites, magnetisation=magnetisation)
+def _spinful(n_sites: int, n_up: int | None = None, n_down: int | None = None, n_fermions: int | None = None) -> Any:
+    return qml.hilbert.SpinfulFermion(n_sites, n_up, n_down, n_fermions)
 
 
 def _shots(file: str, method: str = "likelihood") -> Any:
@@ -100,10 +100,14 @@ LATTICES: Choices = {
     "Chain": qml.lattice.Chain, "Square": qml.lattice.Square, "Cubic": qml.lattice.Cubic,
     "Triangular": qml.lattice.Triangular, "Honeycomb": qml.lattice.Honeycomb, "Kagome": qml.lattice.Kagome,
 }  # fmt: skip
-SPACES: Choices = {"Spin": _spins}
+SPACES: Choices = {
+    "Spin": qml.hilbert.Spin, "Boson": qml.hilbert.Boson,
+    "SpinlessFermion": qml.hilbert.SpinlessFermion, "SpinfulFermion": _spinful,
+}  # fmt: skip
 HAMILTONIANS: Choices = {
     "Ising": qml.operator.Ising, "XXZ": qml.operator.XXZ, "Heisenberg": qml.operator.Heisenberg,
-    "J1J2": qml.operator.J1J2, "PauliSum": _fields,
+    "J1J2": qml.operator.J1J2, "PauliSum": _fields, "BoseHubbard": qml.operator.BoseHubbard,
+    "tV": qml.operator.tV, "Hubbard": qml.operator.Hubbard,
 }  # fmt: skip
 ANSAETZE: Choices = {
     "RBM": qml.ansatz.RBM, "Jastrow": qml.ansatz.Jastrow, "MLP": qml.ansatz.MLP, "GCNN": qml.ansatz.GCNN,

@@ -46,6 +46,36 @@ def test_a_written_configuration_starts_the_same_run(tmp_path):
     assert longer.steps == 4 and config.load(tmp_path / "three" / "config.toml").options["steps"] == 4
 
 
+@pytest.mark.parametrize(
+    "space, hamiltonian, expected",
+    [
+        (
+            {"name": "Boson", "n_max": 2, "n_particles": 3},
+            {"name": "BoseHubbard", "u": 2.0},
+            qml.hilbert.Boson(4, 2, n_particles=3),
+        ),
+        (
+            {"name": "SpinlessFermion", "n_fermions": 2},
+            {"name": "tV", "v": 1.5},
+            qml.hilbert.SpinlessFermion(4, n_fermions=2),
+        ),
+        (
+            {"name": "SpinfulFermion", "n_up": 2, "n_down": 1},
+            {"name": "Hubbard", "u": 4.0},
+            qml.hilbert.SpinfulFermion(4, n_up=2, n_down=1),
+        ),
+        ({"s": 0.5, "magnetisation": 0}, {"name": "Heisenberg"}, qml.hilbert.Spin(4, magnetisation=0)),
+    ],
+)
+def test_spaces_by_name(space, hamiltonian, expected):
+    table = {k: v for k, v in GROUND.items() if k != "observe"}
+    job = config.build({**table, "space": space, "hamiltonian": hamiltonian})
+    assert job.thing.hilbert == expected
+    assert config.build(job.settings).thing.hilbert == expected
+    bound = qml.exact.ground_state(job.driver.hamiltonian).energies[0]
+    assert job.run(steps=1).history["energy"][0] >= bound - 1e-9
+
+
 def test_dynamics_with_a_sector(tmp_path):
     table = changed(GROUND, "run", time=0.1, every=0.05)
     table = {**table, "kind": "dynamics", "sector": {"momentum": [0]}, "integrator": {"rtol": 1e-4}}
@@ -92,6 +122,11 @@ def test_program(tmp_path):
         ({**GROUND, "latice": {}}, "'lattice'"),
         (changed(GROUND, "lattice", lenght=3), "'length'"),
         (changed(GROUND, "lattice", name="Chian"), "'Chain'"),
+        (changed(GROUND, "space", name="Bosn", n_max=2), "'Boson'"),
+        (changed(GROUND, "space", name="Boson"), "needs n_max"),
+        (changed(GROUND, "space", name="Boson", n_max=2, n_particle=3), "'n_particles'"),
+        (changed(GROUND, "space", name="SpinfulFermion", n_orbitals=4), "key of \\[space\\] SpinfulFermion"),
+        (changed(GROUND, "space", magnetization=0), "'magnetisation'"),
         (changed(GROUND, "hamiltonian", g=1.0), "key of \\[hamiltonian\\] Ising named 'g'"),
         ({**GROUND, "lattice": {"name": "Chain"}}, "needs length"),
         ({**GROUND, "lattice": {"length": 3}}, "needs a name"),
