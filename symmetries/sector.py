@@ -1,25 +1,27 @@
-"""Symmetry sectors: a little group, one of its irreps, and what follows from them."""
+"""Symmetry sectors: a group of lattice and internal symmetries, one of its irreps, and what follows from them."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 
-from symmetries import permutation
-from symmetries._errors import SymmetryError
-from symmetries.characters import Irrep
+from symmetries import elements as build
+from symmetries import orbits, permutation, traces
+from symmetries.action import Action, Totals
+from symmetries.elements import Space
 from symmetries.group import FiniteGroup
-from symmetries.space_group import SpaceGroup
+from symmetries.internal import Internal
 
 
 class Representatives(NamedTuple):
     """What `Sector.representatives` gives.
 
-    `states` `[..., sites]`: the largest configuration of each orbit. `elements` `[...]`: an element of the little
-    group that brings the given configuration there. `norms` `[...]`: length of the projected configuration,
+    `states` `[..., sites]`: the configuration of lowest basis index in each orbit. `elements` `[...]`: an element of
+    the group that brings the given configuration there. `norms` `[...]`: length of the projected configuration,
     $\\sqrt{\\langle x|P|x\\rangle}$, the same all over an orbit when the irrep has dimension one.
     """
 
@@ -30,22 +32,26 @@ class Representatives(NamedTuple):
 
 @dataclass(frozen=True, init=False)
 class Sector:
-    r"""States of one momentum that transform like one irrep of its little group.
+    r"""States that transform like one irrep of a group of lattice symmetries, with internal eigenvalues.
 
-    The little group holds the elements of the space group that keep $k$; its irreps are
-    $e^{-i k \cdot t}\,\chi(R)$ with an irrep $\chi$ of the isometries that keep $k$. The projector is
+    Of a space group the sector takes the elements that keep a momentum $k$, and one of the irreps of this little
+    group whose translations are $e^{-i k \cdot t}$. Of another group it takes all elements. The group of the sector
+    is the product with the cyclic groups of the internal symmetries, element `a * internal_order + b`, and
 
-    $$P = \frac{d}{|G_k|} \sum_{g \in G_k} \overline{\chi(g)}\, g, \qquad (g x)_{g(s)} = x_s .$$
+    $$P = \frac{d}{|G|} \sum_{g \in G} \overline{\chi(g)}\, g, \qquad (g x)_{g(s)} = x_s .$$
 
     It projects on one arm of the star of $k$: the whole irrep of the space group is `len(star)` times as large.
+    Methods that act on configurations are for spins 1/2; `on(hilbert)` gives the action on any other space.
 
     Args:
-        space_group: from `space_group` or `translation_group`.
+        space_group: from `space_group` or `translation_group`, or a `PermutationGroup`.
         momentum: whole numbers $n_i$ with $k \cdot a_i = 2\pi n_i / L_i$, or a name such as `"M"`; zero if left out.
-        irrep: label of an irrep of the isometries that keep $k$; the trivial one if left out.
+        irrep: label of an irrep of the little group; the first one, which is trivial where it can be, if left out.
+        internal: such as `SpinFlip(-1)`; each with the eigenvalue of the sector. `TimeReversal()` has none: it adds
+            the class that `kramers` gives.
 
     Raises:
-        SymmetryError: the crystal has no such momentum, or no such irrep there.
+        SymmetryError: the group has no such momentum, or no such irrep there.
 
     Example:
         >>> import qml, symmetries
@@ -56,58 +62,106 @@ class Sector:
         array([ 1., -1., -1.,  1.,  1., -1., -1.,  1.])
     """
 
-    space_group: SpaceGroup
-    momentum: tuple[int, ...]
+    space_group: Any
+    momentum: tuple[int, ...] | None
     irrep: str
-    _irrep: Irrep = field(repr=False, compare=False)
+    internal: tuple[Internal, ...]
+    rotation: tuple[int, ...] | None
+    _irrep: Any = field(repr=False, compare=False)
 
-    def __init__(self, space_group: SpaceGroup, momentum: Any = None, irrep: str | None = None):
-        object.__setattr__(self, "space_group", space_group)
-        object.__setattr__(self, "momentum", space_group.momentum(momentum))
-        table = space_group.little_point_group(self.momentum).characters
-        chosen = table.irreps[0] if irrep is None else table.irrep(irrep)
-        object.__setattr__(self, "irrep", chosen.label)
-        object.__setattr__(self, "_irrep", chosen)
+    def __init__(self, space_group: Any, momentum: Any = None, irrep: str | None = None, internal: Any = ()):
+        momentum = build.momentum_of(space_group, momentum)
+        internal = (internal,) if isinstance(internal, Internal) else tuple(internal)
+        build.check_internal(internal, space_group.n_sites)
+        chosen = build.irrep_of(space_group, momentum, irrep)
+        values = (space_group, momentum, chosen.label, internal, None, chosen)
+        for name, value in zip(("space_group", "momentum", "irrep", "internal", "rotation", "_irrep"), values):
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"Sector({self.label}, group of order {self.group.order} on {self.n_sites} sites)"
 
+    @property
+    def unitary(self) -> tuple[Internal, ...]:
+        """The internal symmetries that have an eigenvalue."""
+        return tuple(one for one in self.internal if not one.antiunitary)
+
     @cached_property
-    def elements(self) -> Int[np.ndarray, " g"]:
-        """The elements of the space group that keep the momentum."""
-        return np.flatnonzero(np.isin(self.space_group.point_parts, self.space_group.little_group(self.momentum)))
+    def elements(self) -> Int[np.ndarray, " l"]:
+        """The elements of the lattice group that keep the momentum."""
+        return build.little_elements(self.space_group, self.momentum)
+
+    @cached_property
+    def powers(self) -> Int[np.ndarray, "i internal"]:
+        """Powers of the internal symmetries in each element of their group."""
+        powers = list(itertools.product(*(range(one.order) for one in self.unitary)))
+        return np.array(powers, np.int64).reshape(len(powers), -1)
 
     @cached_property
     def group(self) -> FiniteGroup:
-        """The little group."""
-        return self.space_group.group.subgroup(self.elements)
+        """The group of the sector: little group times internal symmetries."""
+        little = self.space_group.group.subgroup(self.elements)
+        for one in self.unitary:
+            little = little.direct_product(FiniteGroup.cyclic(one.order))
+        return little
 
     @cached_property
     def permutations(self) -> Int[np.ndarray, "g sites"]:
-        """Element `g` of the little group moves site `s` to `permutations[g, s]`."""
-        return _closed(self.space_group.permutations[self.elements])
+        """Element `g` moves site `s` to `permutations[g, s]`."""
+        return _closed(np.repeat(self.space_group.permutations[self.elements], len(self.powers), axis=0))
 
     @cached_property
     def characters(self) -> Complex[np.ndarray, " g"]:
-        """Character of each element of the little group."""
-        points = self.space_group.little_group(self.momentum)
-        place = np.searchsorted(points, self.space_group.point_parts[self.elements])
-        return _closed(self.space_group.phases(self.momentum)[self.elements] * self._irrep.characters[place])
+        """Character of each element."""
+        return _closed((self._irrep.characters[:, None] * self._eigenvalues[None, :]).reshape(-1))
+
+    @cached_property
+    def irrep_matrices(self) -> Complex[np.ndarray, "g d d"]:
+        """Unitary matrices of the irrep, $D(g) D(h) = D(g h)$, whose traces are the characters."""
+        matrices = build.matrices_of(self.space_group, self.momentum, self._irrep, self.elements)
+        d = self.dimension
+        return _closed((matrices[:, None] * self._eigenvalues[None, :, None, None]).reshape(-1, d, d))
+
+    @cached_property
+    def _eigenvalues(self) -> np.ndarray:
+        values = np.array([one.eigenvalue for one in self.unitary], complex)
+        return build.clean((values[None, :] ** self.powers).prod(axis=1))
+
+    @cached_property
+    def reversed(self) -> Bool[np.ndarray, " g"]:
+        """Whether an element reverses the local states by itself (particles become holes); see `action`."""
+        return self._flags([one.reverse for one in self.unitary])
+
+    @cached_property
+    def exchanged(self) -> Bool[np.ndarray, " g"]:
+        """Whether an element exchanges the two components; of spins it reverses the local states. See `action`."""
+        return self._flags([one.exchange for one in self.unitary])
+
+    def _flags(self, flags: list[bool]) -> np.ndarray:
+        odd = (self.powers @ np.array(flags, np.int64)) % 2 == 1
+        return _closed(np.tile(odd, len(self.elements)))
+
+    @cached_property
+    def site_phases(self) -> Complex[np.ndarray, "g sites"]:
+        """Factor that an element gives to one particle, or lowered step, on each site."""
+        return build.site_phases(self)
 
     @property
     def weights(self) -> Complex[np.ndarray, " g"]:
-        r"""Coefficients of the projector, $w_g = d\,\overline{\chi(g)}/|G_k|$."""
+        r"""Coefficients of the projector, $w_g = d\,\overline{\chi(g)}/|G|$."""
         return self.dimension / len(self.characters) * self.characters.conj()
 
     @property
     def dimension(self) -> int:
-        """Dimension of the irrep of the little group."""
+        """Dimension of the irrep."""
         return self._irrep.dimension
 
     @property
     def label(self) -> str:
-        """Momentum and irrep, e.g. `k=(0, 0) A1`."""
-        return f"k={self.momentum} {self.irrep}"
+        """Momentum, irrep and internal eigenvalues, e.g. `k=(0, 0) A1 flip=+1`."""
+        parts = [] if self.momentum is None else [f"k={self.momentum}"]
+        parts += [self.irrep, *(one.label for one in self.unitary)]
+        return " ".join(parts) + (" (rotated)" if self.rotation else "")
 
     @property
     def n_sites(self) -> int:
@@ -116,53 +170,164 @@ class Sector:
 
     @property
     def star(self) -> tuple[tuple[int, ...], ...]:
-        """All momenta that the point group makes of this one."""
-        return self.space_group.star(self.momentum)
+        """All momenta that the point group makes of this one; `((),)` of a group without translations."""
+        return ((),) if self.momentum is None else self.space_group.star(self.momentum)
 
     @property
     def is_real(self) -> bool:
         """Whether all characters are real."""
         return bool((np.imag(self.characters) == 0).all())
 
+    def rotated(self, signs: Any) -> "Sector":
+        r"""The sector of a Hamiltonian after a rotation of signs, $U H U^+$ with $U = \prod_s u_s^{d_s}$.
+
+        $d_s$ is the occupation, or the lowered steps of a spin: $u = -1$ on one sublattice is Marshall's sign rule.
+        Every element $g$ becomes $U g U^+$: the phases change, the characters and the label do not.
+
+        Args:
+            signs: `[sites]` of +1 and -1.
+
+        Raises:
+            SymmetryError: there is not one sign for each site.
+
+        Example:
+            >>> import qml, symmetries
+            >>> sector = symmetries.Sector(symmetries.translation_group(qml.lattice.Chain(4)))
+            >>> sector.rotated((1, -1, 1, -1)).site_phases[1].real
+            array([-1., -1., -1., -1.])
+        """
+        return build.rotated(self, signs)
+
+    def action(
+        self,
+        components: int = 1,
+        fermionic: bool = False,
+        local_states: tuple[int, ...] | None = None,
+        totals: Totals = (),
+    ) -> Action:
+        """The elements as maps of configurations with their factors, checked to be a representation.
+
+        Args:
+            components: modes of each site: 2 for spin up and down, all up modes first.
+            fermionic: whether the modes are those of fermions.
+            local_states: values of one mode in basis order; `(1, -1)`, or `(0, 1)` of fermions, if left out.
+            totals: groups of modes whose digits have a fixed sum, each with that sum: where products hold only up to
+                a sign that depends on numbers of particles, they tell the sign.
+
+        Raises:
+            SymmetryError: on these states the operations form no representation of the group.
+
+        Example:
+            >>> import qml, symmetries
+            >>> group = symmetries.translation_group(qml.lattice.Chain(3))
+            >>> action = symmetries.Sector(group, internal=symmetries.SpinFlip()).action(components=2, fermionic=True)
+            >>> action.permutations[1].tolist(), action.order
+            ([3, 4, 5, 0, 1, 2], 6)
+        """
+        states = tuple(local_states) if local_states is not None else (0, 1) if fermionic else (1, -1)
+        return build.action_of(self, Space(components, fermionic, states, totals))
+
+    def on(self, hilbert: Any) -> Action:
+        """The action on the configurations of a space: its components, statistics, local states and totals.
+
+        Args:
+            hilbert: such as `qml.hilbert.SpinlessFermion(8, n_fermions=4)`.
+
+        Raises:
+            SymmetryError: the space has other sites, or no representation of the group.
+
+        Example:
+            >>> import qml, symmetries
+            >>> sector = symmetries.Sector(symmetries.translation_group(qml.lattice.Chain(4)))
+            >>> sector.on(qml.hilbert.SpinlessFermion(4)).fermionic
+            True
+        """
+        return build.action_of(self, Space.of(hilbert, self.n_sites))
+
+    def kramers(self, hilbert: Any = None) -> str:
+        r"""What time reversal does to the irrep of the whole space group (Wigner; Dimmock and Wheeler).
+
+        With $T$ every level of the sector is, by $\frac{1}{|L|} \sum_g \chi((T g)^2) = 1, -1, 0$ over the elements
+        with a square in the group $L$ of the sector:
+
+        * `"real"`: as degenerate as without it.
+        * `"pseudoreal"`: twice as degenerate, both in this sector (Kramers).
+        * `"complex"`: degenerate with the same level of another sector, the conjugate one.
+
+        Args:
+            hilbert: the space; spins 1/2 if left out. Fermions need a fixed number, since $T^2 = (-1)^N$.
+
+        Raises:
+            SymmetryError: there is no antiunitary symmetry in `internal`, or it does not fit the others.
+
+        Example:
+            >>> import qml, symmetries
+            >>> group = symmetries.translation_group(qml.lattice.Chain(4))
+            >>> [symmetries.Sector(group, k, internal=symmetries.TimeReversal()).kramers() for k in range(4)]
+            ['real', 'complex', 'real', 'complex']
+        """
+        space = Space(1, False, (1, -1), ()) if hilbert is None else Space.of(hilbert, self.n_sites)
+        return build.kramers(self, space)
+
     def apply(self, x: Any) -> np.ndarray:
-        """Configurations moved by every element of the little group.
+        """Configurations of spins moved by every element; `on(hilbert).apply` gives factors too, on any space.
 
         Args:
             x: `[..., sites]`.
 
         Returns:
-            `[..., g, sites]`, with `result[..., g, permutations[g, s]] = x[..., s]`.
+            `[..., g, sites]`, with `result[..., g, permutations[g, s]] = x[..., s]`, negative where spins are reversed.
         """
-        return self._checked(x)[..., self._inverse]
+        array = build.checked(np.asarray(x), self.n_sites)
+        moved = array[..., permutation.inverse(self.permutations)]
+        flipped = self.reversed ^ self.exchanged
+        return np.where(flipped[:, None], -moved, moved).astype(array.dtype) if flipped.any() else moved
 
-    def project(self, vector: Any, local_states: int = 2) -> Complex[np.ndarray, " states"]:
-        """The projector applied to a state vector of the whole space.
+    def project(self, vector: Any, local_states: int = 2, hilbert: Any = None) -> Complex[np.ndarray, " states"]:
+        """The projector applied to a state vector.
 
         Args:
-            vector: `[local_states ** sites]`, site 0 slowest.
-            local_states: states of one site.
+            vector: `[local_states ** sites]`, site 0 slowest; or `[hilbert.size]` in the basis order of `hilbert`.
+            local_states: states of one site, for spins.
+            hilbert: the space of the vector; all configurations of spins if left out.
 
         Returns:
             $P v$, of the same length.
         """
-        tensor = np.asarray(vector).reshape((local_states,) * self.n_sites)
-        total = np.zeros(tensor.shape, complex)
-        for weight, axes in zip(self.weights, self._inverse):
-            total += weight * tensor.transpose(axes)  # site s of the input becomes site g(s)
-        return total.reshape(-1)
+        if hilbert is None:
+            action = self.action(local_states=tuple(range(local_states - 1, -local_states, -2)))
+            digits = np.indices((local_states,) * self.n_sites).reshape(self.n_sites, -1).T
+        else:
+            action = self.on(hilbert)
+            digits = action.digits(np.asarray(hilbert.all_states()))
+        values = np.asarray(vector).reshape(-1)
+        total = np.zeros(len(digits), complex)
+        for g, weight in enumerate(self.weights):
+            total[action.targets(g, digits)] += weight * action.factors(g, digits) * values
+        return total
 
-    def sector_dimension(self, magnetisation: float | int | None = None, local_states: int = 2) -> int:
+    def sector_dimension(
+        self,
+        magnetisation: float | int | None = None,
+        local_states: int = 2,
+        *,
+        particles: int | tuple[int, ...] | None = None,
+        components: int = 1,
+        fermionic: bool = False,
+        hilbert: Any = None,
+    ) -> int:
         """Number of states: the trace of the projector, counted by cycles, exact for any size.
 
-        An element has trace `local_states ** cycles`. The characters of all elements with the same cycles add up
-        to a whole number, so nothing but whole numbers is ever multiplied.
-
         Args:
-            magnetisation: total $S^z$ of the states to count; `None` counts all.
-            local_states: states of one site, $2 s + 1$ for spin $s$.
+            magnetisation: total $S^z$ of spins; `None` counts all.
+            local_states: states of one mode, $2 s + 1$ for spin $s$, $n_{max} + 1$ for bosons.
+            particles: number of bosons or fermions; one number for each of two components, or both together.
+            components: modes of each site.
+            fermionic: whether the particles are fermions.
+            hilbert: a space, instead of all the other arguments. A predicate of the space is not counted.
 
         Raises:
-            SymmetryError: no state has this magnetisation.
+            SymmetryError: no state has these numbers, or the symmetries form no representation on them.
 
         Example:
             >>> import qml, symmetries
@@ -171,24 +336,24 @@ class Sector:
             [36, 30, 33, 30, 34]
             >>> symmetries.Sector(group).sector_dimension(magnetisation=0)
             10
+            >>> symmetries.Sector(group).sector_dimension(particles=(4, 4), components=2, fermionic=True)
+            618
         """
-        raised = None if magnetisation is None else self._raised(magnetisation, local_states)
-        kinds, index = np.unique(permutation.cycle_counts(self.permutations), axis=0, return_inverse=True)
-        sums = np.bincount(index, weights=np.real(self.characters))
-        total = 0
-        for kind, weight in zip(kinds.tolist(), sums.tolist()):
-            trace = local_states ** sum(kind) if raised is None else _fixed(kind, raised, local_states)
-            total += round(weight) * trace
-        return total * self.dimension // len(self.elements)
+        if hilbert is not None:
+            space = Space.of(hilbert, self.n_sites)
+        else:
+            space = build.counted(self.n_sites, magnetisation, local_states, particles, components, fermionic)
+        return traces.dimension(build.action_of(self, space), self.characters, self.dimension, space.totals)
 
-    def representatives(self, x: Any) -> Representatives:
-        """The largest configuration of the orbit of each one, how to get there, and the length after projection.
+    def representatives(self, x: Any, hilbert: Any = None) -> Representatives:
+        """The first configuration of the orbit of each one, how to get there, and the length after projection.
 
-        Configurations are compared site by site from site 0, so for spin 1/2 the largest is the one with the
-        lowest basis index. A configuration survives the projection if its norm is not zero.
+        The first is the one with the lowest basis index: for spins the largest, compared site by site from site 0.
+        A configuration survives the projection if its norm is not zero.
 
         Args:
             x: `[..., sites]` whole numbers.
+            hilbert: the space of the configurations; spins if left out.
 
         Returns:
             `Representatives`.
@@ -200,69 +365,29 @@ class Sector:
             >>> states[0], elements[0], norms.round(3)
             (array([ 1, -1,  1, -1]), np.int64(1), array([0.707, 0.   ]))
         """
-        configurations = self._checked(x)
-        flat = configurations.reshape(-1, self.n_sites)
-        low, high = (int(flat.min()), int(flat.max())) if flat.size else (0, 0)
-        base, elements, norms = high - low + 1, np.zeros(len(flat), np.int64), np.zeros(len(flat))
-        digits = max(int(52 // np.log2(max(base, 2))), 1)
-        rows = max(1, 2**22 // self.group.order)
-        words = [self._word(start, digits, base) for start in range(0, self.n_sites, digits)]
-        for start in range(0, len(flat), rows):
-            batch = (flat[start : start + rows] - low).astype(float)
-            largest = np.ones((len(batch), self.group.order), bool)
-            fixed = np.ones_like(largest)
-            for word in words:  # numbers below 2^53: exact in floating point
-                values = batch @ word
-                fixed &= values == values[:, self.group.identity, None]
-                values = np.where(largest, values, -1.0)
-                largest &= values == values.max(axis=1, keepdims=True)
-            elements[start : start + rows] = largest.argmax(axis=1)
-            norms[start : start + rows] = fixed @ np.real(self.weights)
-        states = np.take_along_axis(flat, self._inverse[elements], axis=1)
-        norms = np.sqrt(np.where(norms < 1e-9, 0.0, norms))
-        shape = configurations.shape[:-1]
-        return Representatives(states.reshape(configurations.shape), elements.reshape(shape), norms.reshape(shape))
-
-    @cached_property
-    def _inverse(self) -> np.ndarray:
-        return permutation.inverse(self.permutations)
-
-    def _word(self, start: int, digits: int, base: int) -> np.ndarray:
-        """Weights `[sites, g]` that turn a configuration into the digits `start .. start + digits` of its images."""
-        place = np.arange(self.n_sites)
-        inside = (place >= start) & (place < start + digits)
-        powers = np.where(inside, float(base) ** (min(start + digits, self.n_sites) - 1 - place), 0.0)
-        return powers[self.permutations].T
-
-    def _checked(self, x: Any) -> np.ndarray:
+        action = self.action() if hilbert is None else self.on(hilbert)
         array = np.asarray(x)
-        if array.ndim == 0 or array.shape[-1] != self.n_sites:
-            raise SymmetryError(
-                "The configurations do not fit the lattice.",
-                got=f"shape {array.shape}",
-                expected=f"[..., {self.n_sites}]",
-                try_="one entry for each site, sites last",
-            )
-        return array
-
-    def _raised(self, magnetisation: float | int, local_states: int) -> int:
-        """How many steps above the lowest state of all sites a magnetisation is."""
-        steps = magnetisation + self.n_sites * (local_states - 1) / 2
-        if steps != round(steps) or not 0 <= steps <= self.n_sites * (local_states - 1):
-            top = self.n_sites * (local_states - 1) / 2
-            raise SymmetryError(
-                "No state has this magnetisation.",
-                got=f"magnetisation={magnetisation} with {local_states} states on each of {self.n_sites} sites",
-                expected=f"one of {-top:g}, {1 - top:g} ... {top:g}",
-                try_=f"magnetisation={top % 1:g}",
-            )
-        return round(steps)
+        flat = build.checked(array, action.n_modes).reshape(-1, action.n_modes)
+        if hilbert is None and action.is_trivial:
+            heights, mirror = flat.astype(np.int64), 0
+        else:
+            heights, mirror = -action.digits(flat), -action.highest
+        elements, norms = orbits.first(action, heights, mirror, self.weights)
+        states = np.take_along_axis(flat, action.inverse_permutations[elements], axis=1)
+        sums = 0 if hilbert is None else action.local_states[0] + action.local_states[-1]
+        states = np.where(action.reversed[elements][:, None], sums - states, states).astype(array.dtype)
+        shape = array.shape[:-1]
+        return Representatives(states.reshape(array.shape), elements.reshape(shape), norms.reshape(shape))
 
 
-def sectors(space_group: SpaceGroup) -> Iterator[Sector]:
-    """All sectors, one for each star of momenta and irrep of its little group.
+def sectors(group: Any, internal: Any = ()) -> Iterator[Sector]:
+    """All sectors of a group, one for each star of momenta, irrep of its little group, and internal eigenvalues.
 
     Together they are the whole space: $\\sum_S |\\mathrm{star}(S)|\\, \\dim S = q^n$.
+
+    Args:
+        group: a `SpaceGroup` or a `PermutationGroup`.
+        internal: internal symmetries; each is taken with all its eigenvalues, whatever it is given with.
 
     Example:
         >>> import qml, symmetries
@@ -272,21 +397,12 @@ def sectors(space_group: SpaceGroup) -> Iterator[Sector]:
         >>> sum(len(s.star) * s.sector_dimension() for s in symmetries.sectors(group))
         16
     """
-    for momentum in np.ndindex(*space_group.extent):
-        if momentum == space_group.star(momentum)[0]:
-            yield from (Sector(space_group, momentum, label) for label in space_group.irreps(momentum))
-
-
-def _fixed(cycles: list[int], raised: int, local_states: int) -> int:
-    """How many configurations, constant on every cycle, of numbers 0 .. local_states - 1 have a given sum."""
-    ways = [1] + [0] * raised
-    for length, number in enumerate(cycles):
-        for _ in range(number):
-            ways = [
-                sum(ways[total - length * b] for b in range(min(local_states - 1, total // length) + 1))
-                for total in range(raised + 1)
-            ]
-    return ways[raised]
+    internal = (internal,) if isinstance(internal, Internal) else tuple(internal)
+    choices = [(one,) if one.antiunitary else one.eigenvalues() for one in internal]
+    for momentum in build.momenta(group):
+        for irrep in build.irreps(group, momentum):
+            for chosen in itertools.product(*choices):
+                yield Sector(group, momentum, irrep.label, chosen)
 
 
 def _closed(array: np.ndarray) -> np.ndarray:
