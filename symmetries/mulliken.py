@@ -3,7 +3,8 @@
 A, B: one dimension, +1 or -1 under the principal rotation. E, T, G, H: two, three, four, five dimensions; the
 number of E says what the principal rotation of order $n$ does, $\\chi = 2\\cos(2\\pi m/n)$ for `Em`. The two
 complex irreps that a cyclic group has in place of an E are `E+` and `E-`, with $\\chi = e^{\\pm 2\\pi i m/n}$ for
-the rotation by $+2\\pi/n$. Subscripts 1, 2: +1 or -1 under a reference among the twofold axes across the principal
+the rotation by $+2\\pi/n$. In $S_n$ and $D_{nd}$ without inversion the rotary reflection of highest order takes the
+place of the principal rotation. Subscripts 1, 2: +1 or -1 under a reference among the twofold axes across the principal
 one, or among the mirrors that contain it: the one whose axis (mirror line) is closest to x, then y. So on a square
 lattice B1 is even in the mirror along x, like $x^2 - y^2$, and B2 is like $xy$. g, u: even or odd under inversion.
 Prime, double prime: even or odd under the mirror across the principal axis.
@@ -104,16 +105,18 @@ def _letters(solid: np.ndarray, characters: np.ndarray) -> str:
     order, dimension = len(solid), round(characters[_find(solid, np.eye(3))].real)  # type: ignore[index]
     if order == 1:
         return "A"
-    rotations = solid * np.linalg.det(solid).round()[:, None, None]
+    improper = np.linalg.det(solid) < 0
+    rotations = np.where(improper[:, None, None], -solid, solid)
     angles = np.array([_angle(r) for r in rotations])
-    smallest = angles[angles > TOLERANCE].min()
-    primary = np.flatnonzero(np.abs(angles - smallest) < TOLERANCE)
     threefold = np.flatnonzero(np.abs(angles - 2 * np.pi / 3) < TOLERANCE)
     if order in (12, 24, 60) and len(threefold) >= 8:
-        return _cubic(rotations, characters, primary, threefold, dimension)
+        return _cubic(rotations, angles, characters, threefold, dimension)
+    turns = np.where(improper & (angles < np.pi - TOLERANCE), np.pi - angles, angles)  # of -S by pi - a: S by a
+    smallest = turns[angles > TOLERANCE].min()
+    primary = np.flatnonzero((np.abs(turns - smallest) < TOLERANCE) & (angles > TOLERANCE))
     n = round(2 * np.pi / smallest)
     if order == n:
-        generator = next(i for i in primary if _turns_forward(rotations[i]))
+        generator = next(i for i in primary if _turns_forward(rotations[i]) != (improper[i] and n > 2))
         m = round(np.angle(characters[generator]) * n / (2 * np.pi))
         if m == 0 or 2 * abs(m) == n:
             return "B" if m else "A"
@@ -145,7 +148,7 @@ def _reference(solid: np.ndarray, rotations: np.ndarray, principal: int) -> int:
 
 
 def _cubic(
-    rotations: np.ndarray, characters: np.ndarray, primary: np.ndarray, threefold: np.ndarray, dimension: int
+    rotations: np.ndarray, angles: np.ndarray, characters: np.ndarray, threefold: np.ndarray, dimension: int
 ) -> str:
     """Tetrahedral, octahedral and icosahedral groups."""
     if len(rotations) == 12:
@@ -156,4 +159,5 @@ def _cubic(
         return ("A", "E+", "E-")[m]
     letter = "AETGH"[dimension - 1]
     numbered = dimension == 3 or (dimension == 1 and len(rotations) == 24)
-    return f"{letter}{1 if np.real(characters[primary[0]]) > 0 else 2}" if numbered else letter
+    fastest = int(np.where(angles > TOLERANCE, angles, np.inf).argmin())
+    return f"{letter}{1 if np.real(characters[fastest]) > 0 else 2}" if numbered else letter

@@ -12,6 +12,7 @@ from symmetries._errors import SymmetryError
 from symmetries.characters import CharacterTable, character_table, roots_of_unity
 from symmetries.crystal import TOLERANCE, Crystal, check_crystal, lattice_isometries, scale, site_map, wrap
 from symmetries.group import FiniteGroup
+from symmetries.names import isometry_name
 
 
 @descriptor
@@ -112,6 +113,39 @@ class PointGroup:
     def subgroup(self, elements: Any) -> "PointGroup":
         """The group formed by some of the elements."""
         return PointGroup(self.matrices[np.asarray(elements, int)])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each element does; see `isometry_name`.
+
+        Example:
+            >>> import symmetries
+            >>> symmetries.D(2).names
+            ('Id', 'Rot(180°)', 'Refl(0°)', 'Refl(90°)')
+        """
+        return tuple(isometry_name(matrix) for matrix in self.matrices)
+
+    def __matmul__(self, other: "PointGroup") -> "PointGroup":
+        """All products of an element of this group and one of the other, each once.
+
+        Raises:
+            SymmetryError: the products are no group, or the dimensions differ.
+
+        Example:
+            >>> import symmetries
+            >>> (symmetries.C(3) @ symmetries.inversion(2)).order
+            6
+        """
+        if self.dimension != other.dimension:
+            raise SymmetryError(
+                "Point groups of different dimensions have no product.",
+                got=f"dimensions {self.dimension} and {other.dimension}",
+                expected="one dimension",
+                try_="symmetries.axial.C(4) @ symmetries.inversion(3)",
+            )
+        products = (self.matrices[:, None] @ other.matrices[None]).reshape(-1, self.dimension, self.dimension)
+        first = np.unique(np.round(products, 5) + 0.0, axis=0, return_index=True)[1]
+        return PointGroup(_clean(products[np.sort(first)]))
 
 
 def C(n: int) -> PointGroup:
