@@ -91,6 +91,46 @@ def find_isometries(crystal: Crystal, origin: Any = None, keep: Any = None) -> I
     return _about(crystal, steps[members], matrices[members], points[best], chosen_shifts)
 
 
+def site_permutations(crystal: Crystal, found: Isometries) -> Int[np.ndarray, "g sites"]:
+    """Where every translation times every isometry moves each site, the translation slowest.
+
+    Raises:
+        SymmetryError: the sites do not repeat as the cell says.
+
+    Example:
+        >>> import qml
+        >>> from symmetries.isometries import find_isometries, site_permutations
+        >>> lattice = qml.lattice.Chain(3)
+        >>> site_permutations(lattice, find_isometries(lattice))[:3].tolist()
+        [[0, 1, 2], [0, 2, 1], [1, 2, 0]]
+    """
+    cell, positions = np.asarray(crystal.cell, float), np.asarray(crystal.positions, float)
+    torus, tolerance, everything = torus_vectors(crystal), TOLERANCE * scale(crystal), np.arange(crystal.n_sites)
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        sites = site_map(points, positions, torus, tolerance)
+        if sites is None or len(np.unique(sites)) != len(positions):
+            raise SymmetryError(
+                "The sites of this crystal do not repeat as its cell says.",
+                got=f"{len(positions)} positions",
+                expected="positions that translations by the cell vectors map to each other",
+                try_="a qml.lattice.Lattice with this cell, extent and offsets",
+            )
+        return sites
+
+    quotient = Quotient(torus_rows(crystal))
+    translations = np.tile(everything, (quotient.order, 1))
+    for axis in np.flatnonzero(crystal.periodic):
+        step, powers = moved(positions + cell[axis]), [everything]
+        for _ in range(quotient.exponent - 1):
+            powers.append(step[powers[-1]])
+        times = quotient.vectors[:, axis] % quotient.exponent
+        translations = np.take_along_axis(np.stack(powers)[times], translations, axis=1)
+    about, shifts = positions - found.origin, found.origin + found.shifts @ cell / found.denominator
+    isometries = np.stack([moved(about @ matrix.T + shift) for matrix, shift in zip(found.matrices, shifts)])
+    return translations[:, isometries].reshape(-1, len(positions))
+
+
 def cleaned(matrices: Float[np.ndarray, "g d d"]) -> Float[np.ndarray, "g d d"]:
     """Entries that are whole or half to rounding made so."""
     halves = np.round(2 * matrices) / 2 + 0.0

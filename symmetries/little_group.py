@@ -5,18 +5,18 @@ The elements that keep $k$, $\{R|w_R + t\}$, are represented by
 $$D(\{R|w_R + t\}) = e^{-i k \cdot (w_R + t)}\, \Gamma(R), \qquad
 \Gamma(R)\,\Gamma(R') = e^{i (k - R^{-1} k) \cdot w_{R'}}\, \Gamma(R R') .$$
 
-In a symmorphic group, and inside the Brillouin zone, the factor is one: $\Gamma$ is an irrep of the isometries that keep
-$k$, and has Mulliken's label. On the boundary of the zone of a non-symmorphic group $\Gamma$ may be projective: then the
-labels are `P1`, `P2` ..., by dimension and then by the characters of $\Gamma$ in the order of the isometries. Projective
-labels depend on the origin of the group, which may also turn a factor into one: a shift of the origin by $s$ multiplies
-$\Gamma(R)$ by $e^{i (k - R^{-1} k) \cdot s}$.
+In a symmorphic group, and inside the Brillouin zone, the factor is one: $\Gamma$ is an irrep of the isometries that
+keep $k$ and has Mulliken's label. On the boundary of the zone of a non-symmorphic group it may be one about another
+origin $o + s$, where $w_R$ becomes $w_R + R s - s$; the nearest such point is taken, and `LittleIrrep.shift` tells it.
+Where there is none $\Gamma$ is projective, with labels `P1`, `P2` ..., by dimension and then by the characters of
+$\Gamma$ in the order of the isometries.
 """
 
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Int
+from jaxtyping import Complex, Float, Int
 
 from symmetries._descriptor import descriptor
 from symmetries.characters import CharacterTable, Irrep, roots_of_unity
@@ -32,7 +32,8 @@ class LittleIrrep:
     Args:
         label: Mulliken's name, or `P1`, `P2` ... where the isometries are represented up to phases.
         momentum: label of the momentum.
-        phases: `[h]`, $e^{-i k \cdot (w + t)}$ of every element of the little group.
+        shift: `[d]`, Cartesian, from the origin of the group to that of the label.
+        phases: `[h]`, $e^{-i k \cdot (w + t)}$ of every element of the little group, with $w$ about that point.
         point_parts: `[h]`, place of its isometry among those that keep the momentum.
         point_group: the isometries that keep the momentum, as an abstract group.
         point_irrep: $\Gamma$, their irrep.
@@ -46,6 +47,7 @@ class LittleIrrep:
 
     label: str
     momentum: tuple[int, ...]
+    shift: Float[np.ndarray, " d"]
     phases: Complex[np.ndarray, " h"]
     point_parts: Int[np.ndarray, " h"]
     point_group: FiniteGroup
@@ -86,15 +88,16 @@ def little_irreps(group: Any, momentum: tuple[int, ...]) -> tuple[LittleIrrep, .
     points, elements = group.little_group(momentum), group.little_elements(momentum)
     isometries = group.little_point_group(momentum)
     places = np.searchsorted(points, group.point_parts[elements])
-    turns, whole = group.turns(momentum), group.translation_exponent * group.denominator
-    moves = group.denominator * group.translations[elements] + group.shifts[points][places]
+    shifts, move, denominator = _best_origin(group, momentum)
+    turns, whole = group.zone.turns(momentum), group.zone.torus.exponent * denominator
+    moves = denominator * group.translations[elements] + shifts[places]
     phases = roots_of_unity(whole)[-(moves @ turns) % whole]
-    factors = multiplier(group, momentum)
+    factors = _factors(group, momentum, shifts, denominator)
     if (factors == 1).all():
         found = [(irrep.label, irrep) for irrep in isometries.characters.irreps]
     else:
         found = [(f"P{n}", irrep) for n, irrep in enumerate(projective_irreps(isometries.group, factors), 1)]
-    return tuple(LittleIrrep(label, momentum, phases, places, isometries.group, irrep) for label, irrep in found)
+    return tuple(LittleIrrep(label, momentum, move, phases, places, isometries.group, irrep) for label, irrep in found)
 
 
 def multiplier(group: Any, momentum: Any = None) -> Complex[np.ndarray, "p p"]:
@@ -110,9 +113,37 @@ def multiplier(group: Any, momentum: Any = None) -> Complex[np.ndarray, "p p"]:
         >>> (multiplier(symmetries.space_group(qml.lattice.Square(4)), "M") == 1).all()
         np.True_
     """
-    points, turns = group.little_group(momentum), group.turns(momentum)
-    umklapp = (turns - group.steps[points] @ turns) // group.translation_exponent  # k - R^-1 k, reciprocal vectors
-    return roots_of_unity(group.denominator)[umklapp @ group.shifts[points].T % group.denominator]
+    return _factors(group, momentum, group.shifts[group.little_group(momentum)], group.denominator)
+
+
+def _factors(group: Any, momentum: Any, shifts: np.ndarray, denominator: int) -> np.ndarray:
+    """The multiplier for some shifts `[p, d]`, whole numbers over the denominator, of the isometries that keep `k`."""
+    return roots_of_unity(denominator)[_umklapp(group, momentum) @ shifts.T % denominator]
+
+
+def _umklapp(group: Any, momentum: Any) -> np.ndarray:
+    """The reciprocal vectors $k - R^{-1} k$ in units of the basic ones, for the isometries that keep `k`."""
+    points, turns = group.little_group(momentum), group.zone.turns(momentum)
+    return (turns - group.steps[points] @ turns) // group.zone.torus.exponent
+
+
+def _best_origin(group: Any, momentum: Any) -> tuple[np.ndarray, np.ndarray, int]:
+    """Shifts about the nearest point where the multiplier is one (about the origin if there is none), and the point.
+
+    Points are tried on a grid of half the denominator of the shifts.
+    """
+    points, fine = group.little_group(momentum), 2 * group.denominator
+    shifts, steps, umklapp = 2 * group.shifts[points], group.steps[points], _umklapp(group, momentum)
+    if (umklapp @ shifts.T % fine == 0).all():
+        return group.shifts[points], np.zeros(len(group.cell)), group.denominator
+    axes = [np.arange(1 - fine // 2, fine // 2 + 1) if wrap else np.zeros(1, int) for wrap in group.periodic]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    lengths = np.linalg.norm(grid @ group.cell, axis=1)
+    for s in grid[np.argsort(np.round(lengths, 6), kind="stable")]:
+        moved = shifts + s @ steps - s
+        if (umklapp @ moved.T % fine == 0).all():
+            return moved, s @ group.cell / fine, fine
+    return group.shifts[points], np.zeros(len(group.cell)), group.denominator
 
 
 def induced(group: Any, momentum: tuple[int, ...]) -> tuple[Irrep, ...]:

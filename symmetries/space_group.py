@@ -9,13 +9,12 @@ from jaxtyping import Complex, Float, Int
 from symmetries._descriptor import descriptor
 from symmetries._errors import SymmetryError
 from symmetries.characters import CharacterTable, Irrep, roots_of_unity
-from symmetries.crystal import TOLERANCE, Crystal, check_crystal, scale, site_map, torus_rows
+from symmetries.crystal import Crystal, check_crystal, torus_rows
 from symmetries.group import FiniteGroup
-from symmetries.isometries import Isometries, find_isometries, torus_vectors
+from symmetries.isometries import Isometries, find_isometries, site_permutations
 from symmetries.little_group import LittleIrrep, full_table, induced, little_irreps
 from symmetries.point_group import PointGroup
-from symmetries.torus import Quotient
-from symmetries.zone import reciprocal, special_points, to_first_zone
+from symmetries.zone import Zone
 
 __all__ = ["Crystal", "SpaceGroup", "space_group", "translation_group"]
 
@@ -31,13 +30,12 @@ class SpaceGroup:
     all the same, and irreps that cannot occur have dimension zero.
 
     **Momenta** are labelled by whole numbers $n_i$, one per axis, with $k \cdot T_i = 2\pi n_i$ for the torus vectors
-    $T_i = \sum_j S_{ij} a_j$; 0 on open axes. On a straight cluster $0 \le n_i < L_i$; on a tilted one $n$ and $n + S m$
-    are the same momentum for all whole $m$, and the label is the one with $n = S f$, $0 \le f_i < 1$.
+    $T_i = \sum_j S_{ij} a_j$; see `symmetries.zone.Zone`. They are the labels of `Lattice.momentum_numbers`.
 
     **A twist** $\phi$ is in the phases of the elements (`site_phases`), and only isometries that keep it,
     $V \phi = \phi$, are in the group. The translations still close: $T^L = 1$. So $N$ particles in the sector of
-    label $n$ have $k \cdot T_i = 2\pi n_i + N \phi_i$. (A mirror that turns $\pi$ into $-\pi$ is left out: it would send
-    $n$ to $-n - N$, a different one for each number of particles.)
+    label $n$ have $k \cdot T_i = 2\pi n_i + N \phi_i$. (A mirror that turns $\pi$ into $-\pi$ is left out: it would
+    send $n$ to $-n - N$, a different one for each number of particles.)
 
     Build it by `space_group` or `translation_group`.
 
@@ -105,25 +103,25 @@ class SpaceGroup:
             )
         return tuple(np.abs(np.diagonal(rows)).tolist())
 
-    @property
-    def translation_exponent(self) -> int:
-        """Smallest number $e$ with $T^e = 1$ for all translations $T$."""
-        return self._torus.exponent
+    @cached_property
+    def zone(self) -> Zone:
+        """The momenta."""
+        return Zone(self.cell, self.supercell, self.periodic)
 
     @cached_property
     def translations(self) -> Int[np.ndarray, "g d"]:
         """The translation part $t$ of each element, in primitive vectors; the shift of the isometry is not in it."""
-        return np.repeat(self._torus.vectors, self.point_group.order, axis=0)
+        return np.repeat(self.zone.torus.vectors, self.point_group.order, axis=0)
 
     @cached_property
     def point_parts(self) -> Int[np.ndarray, " g"]:
         """Which isometry of `point_group` each element contains."""
-        return np.tile(np.arange(self.point_group.order), self._torus.order)
+        return np.tile(np.arange(self.point_group.order), self.zone.torus.order)
 
     @cached_property
     def group(self) -> FiniteGroup:
         r"""The abstract group, $\{R|t\}\{R'|t'\} = \{R R'|t + R\,t' + (w_R + R\,w_{R'} - w_{RR'})\}$."""
-        grid, number, p = self._torus.vectors, self._torus.number, self.point_group.order
+        grid, number, p = self.zone.torus.vectors, self.zone.torus.number, self.point_group.order
         moved = number((grid[None, :, None, :] @ self.steps[:, None])[:, :, 0])  # [p, t']
         added = number(grid[:, None] + grid[None])  # [t, t']
         inner = added[moved[:, :, None], number(self._defects)[:, None, :]]  # [p, t', p']
@@ -138,7 +136,7 @@ class SpaceGroup:
 
     @cached_property
     def site_phases(self) -> Complex[np.ndarray, "g sites"]:
-        r"""Phase that each element gives a particle on site `s`, $e^{i \phi \cdot (f_{g(s)} - f_s)}$ with a twist $\phi$.
+        r"""Phase of each element for a particle on site `s`, $e^{i \phi \cdot (f_{g(s)} - f_s)}$ with a twist $\phi$.
 
         With $g\,c_s^\dagger g^{-1} = \mathrm{site\_phases}[g, s]\; c_{g(s)}^\dagger$ the hopping
         $\sum e^{i \phi \cdot w_{ij}} c_i^\dagger c_j$ over edges with windings $w_{ij}$ is invariant, and the phases
@@ -151,11 +149,9 @@ class SpaceGroup:
             array([ 0.707+0.707j,  0.707+0.707j,  0.707+0.707j, -0.707-0.707j])
         """
         angles = self.fractions @ self.twist
-        return (
-            np.exp(1j * (angles[self.permutations] - angles[None, :]))
-            if self.twist.any()
-            else np.ones_like(self.permutations, complex)
-        )
+        if not self.twist.any():
+            return np.ones_like(self.permutations, complex)
+        return np.exp(1j * (angles[self.permutations] - angles[None, :]))
 
     def momenta(self) -> tuple[tuple[int, ...], ...]:
         """Labels of all momenta, in lexicographic order; those of `qml.lattice.Lattice.momentum_numbers`.
@@ -165,7 +161,7 @@ class SpaceGroup:
             >>> symmetries.space_group(qml.lattice.Chain(4)).momenta()
             ((0,), (1,), (2,), (3,))
         """
-        return tuple(tuple(row) for row in self._dual.vectors.tolist())
+        return self.zone.momenta()
 
     def momentum(self, name: Any = None) -> tuple[int, ...]:
         """Label of a momentum: the whole numbers $n_i$ that stand for it, see `SpaceGroup`.
@@ -183,24 +179,7 @@ class SpaceGroup:
             >>> group.momentum("M"), group.momentum((-1, 0))
             ((2, 3), (3, 0))
         """
-        rows = self.supercell
-        if name is None or isinstance(name, str):
-            numbers = rows @ self._named("Gamma" if name is None else name)
-        else:
-            numbers = np.atleast_1d(np.asarray(name, float))
-        reach = np.abs(rows).sum(axis=1)
-        straight = np.count_nonzero(rows, axis=1) + np.count_nonzero(rows, axis=0) == 2
-        fits = numbers.shape == reach.shape and (np.abs(numbers - np.round(numbers)) < 1e-9).all()
-        if not fits or (np.abs(numbers) >= reach)[straight].any():
-            bound = " and ".join(f"|n_{i}| < {reach[i]}" for i in np.flatnonzero(straight))
-            raise SymmetryError(
-                "This momentum is not on the lattice.",
-                got=repr(name),
-                expected=f"{len(rows)} whole numbers n with k . T = 2 pi n for the torus vectors T"
-                + (f", {bound}" if bound else ""),
-                try_=f"momentum={(0,) * len(rows)}",
-            )
-        return tuple(self._dual.canonical(np.round(numbers).astype(np.int64)).tolist())
+        return self.zone.momentum(name)
 
     def named_momenta(self) -> dict[str, tuple[int, ...]]:
         """Labels of the points with names that this cluster has.
@@ -210,12 +189,7 @@ class SpaceGroup:
             >>> symmetries.space_group(qml.lattice.Triangular(6)).named_momenta()
             {'Gamma': (0, 0), 'M': (3, 0), 'K': (2, 4)}
         """
-        found = {}
-        for name, point in special_points(self.cell).items():
-            numbers = self.supercell @ point
-            if name != "Γ" and (np.abs(numbers - np.round(numbers)) < 1e-9).all():
-                found[name] = self.momentum(name)
-        return found
+        return self.zone.named_momenta()
 
     def wavevector(self, momentum: Any = None) -> Float[np.ndarray, " d"]:
         """Cartesian $k$ of a momentum (without the twist), in the first Brillouin zone.
@@ -228,8 +202,7 @@ class SpaceGroup:
             >>> (symmetries.space_group(qml.lattice.Chain(4)).wavevector(3) / np.pi).round(6)
             array([-0.5])
         """
-        turns = self.turns(self.momentum(momentum)) / self._torus.exponent
-        return turns[self._closed] @ reciprocal(self.cell[self._closed])
+        return self.zone.wavevector(momentum)
 
     def momentum_of(self, wavevector: Any) -> tuple[int, ...]:
         """Label of a Cartesian wave vector, in any Brillouin zone.
@@ -242,27 +215,7 @@ class SpaceGroup:
             >>> symmetries.space_group(qml.lattice.Square(4)).momentum_of([np.pi, -np.pi / 2])
             (2, 3)
         """
-        k = np.asarray(wavevector, float)
-        numbers = self.supercell @ self.cell @ k / (2 * np.pi) if k.shape == self.cell.shape[:1] else k
-        numbers = np.where(self._closed, numbers, 0.0) if numbers.shape == k.shape else numbers
-        if k.shape != self.cell.shape[:1] or np.abs(numbers - np.round(numbers)).max() > 1e-6:
-            raise SymmetryError(
-                "This wave vector is not on the lattice.",
-                got=repr(wavevector),
-                expected=f"{len(self.cell)} Cartesian components of a k with k . T = 2 pi n for the torus vectors T",
-                try_="one of momenta()",
-            )
-        return tuple(self._dual.canonical(np.round(numbers).astype(np.int64)).tolist())
-
-    def turns(self, momentum: Any = None) -> Int[np.ndarray, " d"]:
-        r"""Whole numbers $q_i$ with $k \cdot a_i = 2\pi q_i / e$ for the exponent $e$ of the group of translations.
-
-        They stand for the image in the first Brillouin zone, the same that `wavevector` gives.
-        """
-        whole = self._torus.inverse @ np.asarray(self.momentum(momentum))
-        vectors = reciprocal(self.cell[self._closed])
-        whole[self._closed] += self._torus.exponent * to_first_zone(whole[self._closed] / self._torus.exponent, vectors)
-        return whole
+        return self.zone.momentum_of(wavevector)
 
     def little_group(self, momentum: Any = None) -> Int[np.ndarray, " p"]:
         """Isometries that keep a momentum, up to reciprocal lattice vectors; indices into `point_group`.
@@ -342,20 +295,8 @@ class SpaceGroup:
 
     def phases(self, momentum: Any = None) -> Complex[np.ndarray, " g"]:
         r"""Character $e^{-i k \cdot t}$ of the translation part of every element."""
-        e = self._torus.exponent
-        return roots_of_unity(e)[-(self.translations @ self.turns(momentum)) % e]
-
-    @cached_property
-    def _closed(self) -> np.ndarray:
-        return np.asarray(self.periodic, bool)
-
-    @cached_property
-    def _torus(self) -> Quotient:
-        return Quotient(self.supercell)
-
-    @cached_property
-    def _dual(self) -> Quotient:
-        return Quotient(np.ascontiguousarray(self.supercell.T))
+        e = self.zone.torus.exponent
+        return roots_of_unity(e)[-(self.translations @ self.zone.turns(momentum)) % e]
 
     @cached_property
     def _little(self) -> dict[tuple[int, ...], tuple[LittleIrrep, ...]]:
@@ -381,20 +322,7 @@ class SpaceGroup:
 
     def _images(self, momentum: Any) -> np.ndarray:
         """Labels of the images of a momentum, $k \\cdot R\\,a_i$; the set of all is the star."""
-        turned = self.supercell @ (self.steps @ self.turns(momentum))[..., None]
-        return self._dual.canonical(turned[..., 0] // self._torus.exponent)
-
-    def _named(self, name: str) -> np.ndarray:
-        """Reduced coordinates of a special point of the Brillouin zone."""
-        known = special_points(self.cell)
-        if name not in known:
-            raise SymmetryError(
-                f"The Brillouin zone of this lattice has no point named {name!r} here.",
-                got=repr(name),
-                expected=f"one of {', '.join(known)}",
-                try_=f"whole numbers, e.g. momentum={(0,) * len(self.cell)}",
-            )
-        return known[name]
+        return self.zone.images(self.steps, momentum)
 
 
 def space_group(crystal: Crystal, origin: Any = None, keep: Any = None) -> SpaceGroup:
@@ -441,38 +369,11 @@ def translation_group(crystal: Crystal) -> SpaceGroup:
 
 
 def _build(crystal: Crystal, found: Isometries) -> SpaceGroup:
-    cell, positions = np.asarray(crystal.cell, float), np.asarray(crystal.positions, float)
-    torus, tolerance = torus_vectors(crystal), TOLERANCE * scale(crystal)
-    rows, periodic = torus_rows(crystal), np.asarray(crystal.periodic, bool)
-
-    def moved(points: np.ndarray) -> np.ndarray:
-        sites = site_map(points, positions, torus, tolerance)
-        if sites is None or len(np.unique(sites)) != len(positions):
-            raise SymmetryError(
-                "The sites of this crystal do not repeat as its cell says.",
-                got=f"{len(positions)} positions",
-                expected="positions that translations by the cell vectors map to each other",
-                try_="a qml.lattice.Lattice with this cell, extent and offsets",
-            )
-        return sites
-
-    quotient = Quotient(rows)
-    translations = np.tile(np.arange(len(positions)), (quotient.order, 1))
-    for axis in np.flatnonzero(periodic):
-        step, powers = moved(positions + cell[axis]), [np.arange(len(positions))]
-        for _ in range(quotient.exponent - 1):
-            powers.append(step[powers[-1]])
-        times = quotient.vectors[:, axis] % quotient.exponent
-        translations = np.take_along_axis(np.stack(powers)[times], translations, axis=1)
-    shifts = found.shifts @ cell / found.denominator
-    isometries = np.stack(
-        [moved((positions - found.origin) @ m.T + found.origin + w) for m, w in zip(found.matrices, shifts)]
-    )
-    permutations = translations[:, isometries].reshape(-1, len(positions))
-    fractions = np.zeros_like(positions)
-    fractions[:, periodic] = (positions @ np.linalg.inv(rows @ cell))[:, periodic]
+    periodic = np.asarray(crystal.periodic, bool)
+    rows, positions = torus_rows(crystal), np.asarray(crystal.positions, float)
+    fractions = np.where(periodic[None, :], positions @ np.linalg.inv(rows @ np.asarray(crystal.cell, float)), 0.0)
     return SpaceGroup(
-        cell,
+        np.asarray(crystal.cell, float),
         rows,
         found.origin,
         PointGroup(found.matrices),
@@ -482,5 +383,5 @@ def _build(crystal: Crystal, found: Isometries) -> SpaceGroup:
         fractions,
         np.asarray(crystal.twist, float),
         tuple(periodic.tolist()),
-        permutations,
+        site_permutations(crystal, found),
     )

@@ -1,9 +1,15 @@
-"""The Brillouin zone of a Bravais lattice: its reciprocal vectors, the points with names, the shortest image."""
+"""The momenta of a cluster: their labels, names and Cartesian vectors in the Brillouin zone."""
 
 import itertools
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from symmetries._descriptor import descriptor
+from symmetries._errors import SymmetryError
+from symmetries.torus import Quotient
 
 TOLERANCE = 1e-5
 
@@ -113,3 +119,118 @@ def _reduced(vectors: Float[np.ndarray, "p d"]) -> Int[np.ndarray, "p p"]:
                 break
         else:
             return change
+
+
+@descriptor
+class Zone:
+    r"""The momenta of a cluster, $k \cdot T_i = 2\pi n_i$ for its torus vectors $T_i = \sum_j S_{ij} a_j$.
+
+    The label of a momentum is the whole numbers $n$, 0 on open axes: $0 \le n_i < L_i$ on a straight cluster. On a
+    tilted one $n$ and $n + S m$ are the same momentum for all whole $m$; the label has $n = S f$, $0 \le f_i < 1$.
+
+    Args:
+        cell: `[d, d]`, rows are the primitive vectors $a_i$.
+        supercell: `[d, d]`, the matrix $S$ of whole numbers, with a row of the identity for an open axis.
+        periodic: whether each axis closes upon itself.
+
+    Example:
+        >>> import numpy as np
+        >>> from symmetries.zone import Zone
+        >>> zone = Zone(np.eye(2), np.array([[4, 2], [-2, 4]]), (True, True))
+        >>> zone.momentum("M"), zone.wavevector((3, 1)) / np.pi
+        ((3, 1), array([1., 1.]))
+    """
+
+    cell: Float[np.ndarray, "d d"]
+    supercell: Int[np.ndarray, "d d"]
+    periodic: tuple[bool, ...]
+
+    @cached_property
+    def torus(self) -> Quotient:
+        """The translations: whole vectors modulo the torus vectors."""
+        return Quotient(self.supercell)
+
+    @cached_property
+    def dual(self) -> Quotient:
+        """The momenta: labels modulo $S$ times whole vectors."""
+        return Quotient(np.ascontiguousarray(self.supercell.T))
+
+    def momenta(self) -> tuple[tuple[int, ...], ...]:
+        """Labels of all momenta, in lexicographic order."""
+        return tuple(tuple(row) for row in self.dual.vectors.tolist())
+
+    def momentum(self, name: Any = None) -> tuple[int, ...]:
+        """Label of a momentum, see `SpaceGroup.momentum`."""
+        rows = self.supercell
+        if name is None or isinstance(name, str):
+            numbers = rows @ self._named("Gamma" if name is None else name)
+        else:
+            numbers = np.atleast_1d(np.asarray(name, float))
+        reach = np.abs(rows).sum(axis=1)
+        straight = np.count_nonzero(rows, axis=1) + np.count_nonzero(rows, axis=0) == 2
+        fits = numbers.shape == reach.shape and (np.abs(numbers - np.round(numbers)) < 1e-9).all()
+        if not fits or (np.abs(numbers) >= reach)[straight].any():
+            bound = ", ".join(f"|n_{i}| < {reach[i]}" for i in np.flatnonzero(straight))
+            raise SymmetryError(
+                "This momentum is not on the lattice.",
+                got=repr(name),
+                expected=f"{len(rows)} whole numbers n with k . T = 2 pi n for the torus vectors T"
+                + (f", {bound}" if bound else ""),
+                try_=f"momentum={(0,) * len(rows)}",
+            )
+        return tuple(self.dual.canonical(np.round(numbers).astype(np.int64)).tolist())
+
+    def named_momenta(self) -> dict[str, tuple[int, ...]]:
+        """Labels of the points with names that this cluster has."""
+        found = {}
+        for name, point in special_points(self.cell).items():
+            numbers = self.supercell @ point
+            if name != "Γ" and (np.abs(numbers - np.round(numbers)) < 1e-9).all():
+                found[name] = self.momentum(name)
+        return found
+
+    def turns(self, momentum: Any = None) -> Int[np.ndarray, " d"]:
+        r"""Whole numbers $q_i$ with $k \cdot a_i = 2\pi q_i / e$, $e$ the exponent of the group of translations.
+
+        They stand for the image in the first Brillouin zone, the same that `wavevector` gives.
+        """
+        e, closed = self.torus.exponent, np.asarray(self.periodic, bool)
+        whole = self.torus.inverse @ np.asarray(self.momentum(momentum))
+        whole[closed] += e * to_first_zone(whole[closed] / e, reciprocal(self.cell[closed]))
+        return whole
+
+    def wavevector(self, momentum: Any = None) -> Float[np.ndarray, " d"]:
+        """Cartesian $k$ of a momentum, in the first Brillouin zone."""
+        closed = np.asarray(self.periodic, bool)
+        return self.turns(momentum)[closed] / self.torus.exponent @ reciprocal(self.cell[closed])
+
+    def momentum_of(self, wavevector: Any) -> tuple[int, ...]:
+        """Label of a Cartesian wave vector, in any Brillouin zone; its part along open axes does not count."""
+        k = np.asarray(wavevector, float)
+        fits = k.shape == self.cell.shape[:1]
+        numbers = np.where(self.periodic, self.supercell @ self.cell @ k / (2 * np.pi), 0.0) if fits else k
+        if not fits or np.abs(numbers - np.round(numbers)).max() > 1e-6:
+            raise SymmetryError(
+                "This wave vector is not on the lattice.",
+                got=repr(wavevector),
+                expected=f"{len(self.cell)} Cartesian components of a k with k . T = 2 pi n for the torus vectors T",
+                try_="one of momenta()",
+            )
+        return tuple(self.dual.canonical(np.round(numbers).astype(np.int64)).tolist())
+
+    def images(self, steps: Int[np.ndarray, "p d d"], momentum: Any = None) -> Int[np.ndarray, "p d"]:
+        r"""Labels of the images $R^{-1} k$, $R^{-1} k \cdot a_i = k \cdot R\,a_i$ with $R\,a_i = \sum_j W_{ij} a_j$."""
+        turned = self.supercell @ (steps @ self.turns(momentum))[..., None]
+        return self.dual.canonical(turned[..., 0] // self.torus.exponent)
+
+    def _named(self, name: str) -> np.ndarray:
+        """Reduced coordinates of a special point of the Brillouin zone."""
+        known = special_points(self.cell)
+        if name not in known:
+            raise SymmetryError(
+                f"The Brillouin zone of this lattice has no point named {name!r} here.",
+                got=repr(name),
+                expected=f"one of {', '.join(known)}",
+                try_=f"whole numbers, e.g. momentum={(0,) * len(self.cell)}",
+            )
+        return known[name]
