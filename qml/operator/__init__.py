@@ -4,6 +4,7 @@ from qml.operator.algebra import anticommutator, as_local, commutator
 from qml.operator.base import AbstractOperator
 from qml.operator.boson import BosonSum
 from qml.operator.boson_models import BoseHubbard
+from qml.operator.compact import Compacted
 from qml.operator.embed import TensorSum, embed
 from qml.operator.fermion import FermionSum
 from qml.operator.fermion_models import ExtendedHubbard, Hubbard, tJ, tV
@@ -11,21 +12,49 @@ from qml.operator.library import J1J2, XXZ, Heisenberg, Ising, local, total
 from qml.operator.matrices import LocalOperator, spin_matrices
 from qml.operator.particles import annihilate, bond_current, create, current, density_density, hopping, number
 from qml.operator.pauli import PauliSum
+from qml.operator.rotate import rotate_signs
+from qml.operator.spin_models import (
+    J1J2J3,
+    XY,
+    XYZ,
+    Chiral,
+    DzyaloshinskiiMoriya,
+    Field,
+    Kitaev,
+    LongRangeIsing,
+    LongRangeXXZ,
+    Rydberg,
+    SingleIon,
+)
+from qml.operator.time_dependent import TimeDependent
 
 __all__ = [
     "J1J2",
+    "J1J2J3",
     "XXZ",
+    "XY",
+    "XYZ",
     "AbstractOperator",
     "BoseHubbard",
     "BosonSum",
+    "Chiral",
+    "Compacted",
+    "DzyaloshinskiiMoriya",
     "ExtendedHubbard",
     "FermionSum",
+    "Field",
     "Heisenberg",
     "Hubbard",
     "Ising",
+    "Kitaev",
     "LocalOperator",
+    "LongRangeIsing",
+    "LongRangeXXZ",
     "PauliSum",
+    "Rydberg",
+    "SingleIon",
     "TensorSum",
+    "TimeDependent",
     "annihilate",
     "anticommutator",
     "as_local",
@@ -38,6 +67,7 @@ __all__ = [
     "hopping",
     "local",
     "number",
+    "rotate_signs",
     "spin_matrices",
     "tJ",
     "tV",

@@ -255,10 +255,14 @@ class PauliSum(AbstractOperator):
 
     def commutator(self, other: "PauliSum") -> "PauliSum":
         """`self @ other - other @ self`, from the pairs of strings that anticommute."""
+        if not isinstance(other, PauliSum):
+            return AbstractOperator.commutator(self, other)
         return _times(self, other, "anticommuting", 2)
 
     def anticommutator(self, other: "PauliSum") -> "PauliSum":
         """`self @ other + other @ self`, from the pairs of strings that commute."""
+        if not isinstance(other, PauliSum):
+            return AbstractOperator.anticommutator(self, other)
         return _times(self, other, "commuting", 2)
 
     def __matmul__(self, other: "PauliSum") -> "PauliSum":
