@@ -18,7 +18,7 @@ from qml.hilbert import AbstractHilbert, Product
 from qml.operator.base import AbstractOperator, rows_of, table
 from qml.operator.coefficients import coefficient_dtype, is_traced, on_host, stack
 from qml.operator.fermion import FermionStrings, FermionSum
-from qml.operator.ladder import is_scalar
+from qml.operator.ladder import LadderSum, is_scalar
 from qml.operator.matrices import TableMap
 from qml.operator.occupation import configurations
 from qml.operator.pauli import PauliSum
@@ -134,10 +134,6 @@ class TensorSum(AbstractOperator):
         """The Hermitian conjugate."""
         terms = tuple(tuple(None if f is None else f.adjoint() for f in term) for term in self.terms)  # type: ignore[attr-defined]
         return _build(on_host(self.coefficients).conj(), terms, self.hilbert, self.hermitian)
-
-    def commutator(self, other: "TensorSum") -> "TensorSum":
-        """`self @ other - other @ self`."""
-        return self @ other - other @ self
 
     def __matmul__(self, other: "TensorSum") -> "TensorSum":
         if not isinstance(other, TensorSum):
@@ -300,7 +296,7 @@ def _build(coefficients: Any, terms: tuple[Factors, ...], hilbert: AbstractHilbe
 def _is_hermitian(operator: TensorSum) -> bool:
     """Whether the sum is its conjugate, string by string; where a factor has no strings, whether all factors are."""
     values = np.asarray(operator.coefficients)
-    if not all(hasattr(f, "terms") for term in operator.terms for f in term if f is not None):
+    if not all(f is None or isinstance(f, PauliSum | LadderSum) for term in operator.terms for f in term):
         good = all(f is None or f.is_hermitian for term in operator.terms for f in term)
         return good and not np.any(np.imag(values))
     found: dict[tuple[str, ...], complex] = {}

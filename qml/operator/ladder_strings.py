@@ -151,7 +151,7 @@ def expand(kind: type[LadderStrings], string: Any, n_sites: int) -> Expansion:
         SpaceError: text that is no string, or a site that does not exist.
     """
     total: Expansion = {kind.identity(): 1.0}
-    for site, dagger in _ladder(string):
+    for site, dagger in read(string):
         if not 0 <= site < n_sites:
             raise SpaceError(
                 "A ladder operator acts on a mode that does not exist.",
@@ -167,7 +167,7 @@ def expand(kind: type[LadderStrings], string: Any, n_sites: int) -> Expansion:
     return total
 
 
-def _ladder(string: Any) -> list[tuple[int, bool]]:
+def read(string: Any) -> list[tuple[int, bool]]:
     """Ladder operators of a string, the leftmost first; `n3` is `3^ 3`."""
     if not isinstance(string, str):
         return [(int(site), bool(dagger)) for site, dagger in string]
