@@ -89,6 +89,12 @@ def to_qutip(operator: AbstractOperator) -> Any:
 
     Raises:
         MissingExtraError: QuTiP is not installed.
+
+    Example:
+        >>> from qml.operator import PauliSum
+        >>> from qml.operator.interop import from_matrix, to_qutip
+        >>> from_matrix(to_qutip(PauliSum({"XY": 0.5}))).terms
+        {'XY': 0.5}
     """
     qutip = need("qutip", "interop")
     hilbert: AbstractHilbert = operator.hilbert
@@ -102,6 +108,12 @@ def to_openfermion(operator: PauliSum | FermionSum | BosonSum) -> Any:
     Raises:
         MissingExtraError: OpenFermion is not installed.
         SpaceError: the operator is of another kind.
+
+    Example:
+        >>> from qml.operator import PauliSum
+        >>> from qml.operator.interop import to_openfermion
+        >>> to_openfermion(PauliSum({"XZ": 0.5}))  # doctest: +SKIP
+        0.5 [X0 Z1]
     """
     openfermion = need("openfermion", "interop")
     if isinstance(operator, PauliSum):
@@ -127,6 +139,12 @@ def from_openfermion(operator: Any, hilbert: AbstractHilbert | None = None) -> P
 
     Raises:
         SpaceError: the operator is of another kind, or no space is given for bosons.
+
+    Example:
+        >>> from openfermion import FermionOperator  # doctest: +SKIP
+        >>> from qml.operator.interop import from_openfermion
+        >>> from_openfermion(FermionOperator("0^ 1", 2.0))  # doctest: +SKIP
+        FermionSum(2 modes, 1 term: 2 [0^ 1])
     """
     name, terms = type(operator).__name__, real_if_possible(operator.terms if hasattr(operator, "terms") else {})
     last = max((ladder[0] for word in terms for ladder in word), default=0)
@@ -146,6 +164,12 @@ def to_qiskit(operator: PauliSum) -> Any:
 
     Raises:
         MissingExtraError: Qiskit is not installed.
+
+    Example:
+        >>> from qml.operator import PauliSum
+        >>> from qml.operator.interop import to_qiskit
+        >>> to_qiskit(PauliSum({"XZI": 0.5}))  # doctest: +SKIP
+        SparsePauliOp(['IZX'], coeffs=[0.5+0.j])
     """
     info = need("qiskit.quantum_info", "interop")
     terms = [(word[::-1], value) for word, value in operator.terms.items()]
@@ -158,6 +182,12 @@ def from_qiskit(operator: Any, hilbert: AbstractHilbert | None = None) -> PauliS
     Raises:
         MissingExtraError: Qiskit is not installed.
         SpaceError: the space has other sites, or a term leaves it.
+
+    Example:
+        >>> from qiskit.quantum_info import SparsePauliOp  # doctest: +SKIP
+        >>> from qml.operator.interop import from_qiskit
+        >>> from_qiskit(SparsePauliOp(["IZX"], [0.5]))  # doctest: +SKIP
+        PauliSum(3 sites, 1 term: 0.5 X0 Z1)
     """
     operator = need("qiskit.quantum_info", "interop").SparsePauliOp(operator)
     terms: dict[str, Any] = {}
@@ -171,6 +201,12 @@ def to_stim(operator: PauliSum) -> list[tuple[Any, Any]]:
 
     Raises:
         MissingExtraError: stim is not installed.
+
+    Example:
+        >>> from qml.operator import PauliSum
+        >>> from qml.operator.interop import to_stim
+        >>> to_stim(PauliSum({"XZI": 0.5}))  # doctest: +SKIP
+        [(0.5, stim.PauliString("+XZ_"))]
     """
     stim = need("stim", "interop")
     return [(value, stim.PauliString(word.replace("I", "_"))) for word, value in operator.terms.items()]
@@ -184,6 +220,12 @@ def from_stim(strings: Any, hilbert: AbstractHilbert | None = None) -> PauliSum:
     Raises:
         MissingExtraError: stim is not installed.
         SpaceError: the space has other sites, or a term leaves it.
+
+    Example:
+        >>> import stim  # doctest: +SKIP
+        >>> from qml.operator.interop import from_stim
+        >>> from_stim(stim.PauliString("-XZ"))  # doctest: +SKIP
+        PauliSum(2 sites, 1 term: - 1 X0 Z1)
     """
     stim = need("stim", "interop")
     pairs: Iterable[tuple[Any, Any]] = [(1.0, strings)] if isinstance(strings, stim.PauliString) else list(strings)

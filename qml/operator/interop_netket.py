@@ -24,6 +24,12 @@ def to_netket(operator: AbstractOperator) -> Any:
     Raises:
         MissingExtraError: NetKet is not installed.
         SpaceError: there is no like operator or space.
+
+    Example:
+        >>> from qml.operator import PauliSum
+        >>> from qml.operator.interop_netket import to_netket
+        >>> to_netket(PauliSum({"XZ": 0.5}))  # doctest: +SKIP
+        PauliStringsJax(hilbert=Spin(s=1/2, N=2, ordering=new), n_strings=1, dtype=float64)
     """
     netket = need("netket", "bench")
     space = hilbert_to_netket(operator.hilbert)
@@ -62,6 +68,12 @@ def from_netket(operator: Any) -> PauliSum | FermionSum | LocalOperator:
 
     Raises:
         SpaceError: there is no like operator or space.
+
+    Example:
+        >>> import netket  # doctest: +SKIP
+        >>> from qml.operator.interop_netket import from_netket
+        >>> from_netket(netket.operator.PauliStrings(["XZ"], [0.5]))  # doctest: +SKIP
+        PauliSum(2 sites, 1 term: 0.5 X0 Z1)
     """
     name = type(operator).__name__
     space = hilbert_from_netket(operator.hilbert)

@@ -69,7 +69,7 @@ def inverse_jordan_wigner(operator: PauliSum, hilbert: AbstractHilbert | None = 
         >>> from qml.operator import PauliSum
         >>> from qml.operator.jordan_wigner import inverse_jordan_wigner
         >>> inverse_jordan_wigner(PauliSum({"XX": 0.5, "YY": 0.5, "ZI": -0.5, "II": 0.5})).terms
-        {'0^ 1': 1.0, '1^ 0': 1.0, 'n0': 1.0}
+        {'1^ 0': 1.0, '0^ 1': 1.0, 'n0': 1.0}
     """
     n, strings = operator.hilbert.n_sites, operator.strings
     hilbert = SpinlessFermion(n) if hilbert is None else hilbert
