@@ -7,7 +7,8 @@ $$D(\{R|w_R + t\}) = e^{-i k \cdot (w_R + t)}\, \Gamma(R), \qquad
 
 In a symmorphic group, and inside the Brillouin zone, the factor is one: $\Gamma$ is an irrep of the isometries that
 keep $k$ and has Mulliken's label. On the boundary of the zone of a non-symmorphic group it may be one about another
-origin $o + s$, where $w_R$ becomes $w_R + R s - s$; the nearest such point is taken, and `LittleIrrep.shift` tells it.
+origin $o + s$, where $w_R$ becomes $w_R + R s - s$. Taken is the nearest point that all isometries of the little group
+keep, else the nearest where the factor is one; `LittleIrrep.shift` tells it.
 Where there is none $\Gamma$ is projective, with labels `P1`, `P2` ..., by dimension and then by the characters of
 $\Gamma$ in the order of the isometries.
 """
@@ -23,6 +24,8 @@ from symmetries.characters import CharacterTable, Irrep, roots_of_unity
 from symmetries.group import FiniteGroup
 from symmetries.projective import ProjectiveIrrep, projective_irreps
 from symmetries.representation import irrep_matrices
+
+GRID = 200_000  # points to try as origins of a label
 
 
 @descriptor
@@ -128,21 +131,24 @@ def _umklapp(group: Any, momentum: Any) -> np.ndarray:
 
 
 def _best_origin(group: Any, momentum: Any) -> tuple[np.ndarray, np.ndarray, int]:
-    """Shifts about the nearest point where the multiplier is one (about the origin if there is none), and the point.
+    """Shifts about the point where labels hold, as whole numbers over a denominator, and the way there.
 
-    Points are tried on a grid of half the denominator of the shifts.
+    The origin if the multiplier is one there or nowhere. Points are tried on a grid of half the denominator of shifts.
     """
     points, fine = group.little_group(momentum), 2 * group.denominator
     shifts, steps, umklapp = 2 * group.shifts[points], group.steps[points], _umklapp(group, momentum)
-    if (umklapp @ shifts.T % fine == 0).all():
+    if (umklapp @ shifts.T % fine == 0).all() or fine ** len(group.cell) > GRID:
         return group.shifts[points], np.zeros(len(group.cell)), group.denominator
     axes = [np.arange(1 - fine // 2, fine // 2 + 1) if wrap else np.zeros(1, int) for wrap in group.periodic]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    lengths = np.linalg.norm(grid @ group.cell, axis=1)
-    for s in grid[np.argsort(np.round(lengths, 6), kind="stable")]:
-        moved = shifts + s @ steps - s
-        if (umklapp @ moved.T % fine == 0).all():
-            return moved, s @ group.cell / fine, fine
+    grid = grid[np.argsort(np.round(np.linalg.norm(grid @ group.cell, axis=1), 6), kind="stable")]
+    moved = shifts[None] + (grid[:, None, None] @ steps[None])[:, :, 0] - grid[:, None]  # [s, p, d]
+    kept = (moved % fine == 0).all(axis=(1, 2))
+    ordinary = (umklapp @ moved.transpose(0, 2, 1) % fine == 0).all(axis=(1, 2))
+    for good in (kept, ordinary):
+        if good.any():
+            best = int(good.argmax())
+            return moved[best], grid[best] @ group.cell / fine, fine
     return group.shifts[points], np.zeros(len(group.cell)), group.denominator
 
 

@@ -82,20 +82,20 @@ class Quotient:
 
     @cached_property
     def vectors(self) -> Int[np.ndarray, "v d"]:
-        """The vectors that stand for the classes, in lexicographic order."""
+        """The vectors that stand for the classes: zero, then the others in lexicographic order."""
         found = np.zeros((1, len(self.rows)), np.int64)
         for axis in np.eye(len(self.rows), dtype=np.int64):
             steps = np.arange(self.exponent)[:, None] * axis[None, :]
             found = np.unique(self.canonical((found[:, None] + steps[None]).reshape(-1, len(axis))), axis=0)
-        return found
+        return found[np.argsort(found.any(axis=1), kind="stable")]
 
     def number(self, vectors: Int[np.ndarray, "*batch d"]) -> Int[np.ndarray, "*batch"]:
         """Place in `vectors` of the class of each one."""
         keys, order = self._keys
-        return order[np.searchsorted(keys, self._key(vectors))]
+        return np.asarray(order[np.searchsorted(keys, self._key(vectors))])
 
     def _key(self, vectors: np.ndarray) -> np.ndarray:
-        return self.coordinates(vectors) @ (self.exponent ** np.arange(len(self.rows)))
+        return np.asarray(self.coordinates(vectors) @ (self.exponent ** np.arange(len(self.rows))))
 
     @cached_property
     def _keys(self) -> tuple[np.ndarray, np.ndarray]:

@@ -157,7 +157,7 @@ class Zone:
 
     def momenta(self) -> tuple[tuple[int, ...], ...]:
         """Labels of all momenta, in lexicographic order."""
-        return tuple(tuple(row) for row in self.dual.vectors.tolist())
+        return tuple(sorted(tuple(row) for row in self.dual.vectors.tolist()))
 
     def momentum(self, name: Any = None) -> tuple[int, ...]:
         """Label of a momentum, see `SpaceGroup.momentum`."""
