@@ -138,10 +138,9 @@ def _checked(n: int) -> int:
 def _frame(axis: Any, across: Any) -> np.ndarray:
     """Rows: `across` made perpendicular, the third direction, the axis; a right-handed frame."""
     main = np.asarray(axis, float)
-    wanted = None if across is None else np.asarray(across, float)
-    if wanted is None and main.shape == (3,):
-        wanted = np.eye(3)[0] if np.abs(main[1:]).max() > 1e-6 else np.eye(3)[1]
-    fits = main.shape == (3,) and wanted is not None and wanted.shape == (3,)
+    along_x = main.shape == (3,) and np.abs(main[1:]).max() < 1e-6
+    wanted = np.asarray(((0, 1, 0) if along_x else (1, 0, 0)) if across is None else across, float)
+    fits = main.shape == wanted.shape == (3,)
     if not fits or not np.linalg.norm(np.cross(main, wanted)) > 1e-6 * np.linalg.norm(wanted) > 0:
         raise SymmetryError(
             "An axis is a direction of space, and `across` another one.",

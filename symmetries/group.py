@@ -113,7 +113,7 @@ class FiniteGroup:
         """Members of the group that some elements generate, from some that are known already."""
         member, frontier = member.copy(), np.flatnonzero(member)
         while len(frontier):
-            images = np.unique(self.product_table[np.ix_(frontier, steps)])
+            images = np.unique(self.product_table[frontier][:, steps])
             frontier = images[~member[images]]
             member[frontier] = True
         return member

@@ -36,8 +36,8 @@ def irrep_matrices(group: FiniteGroup, irrep: Irrep | int) -> Complex[np.ndarray
         >>> triangle = symmetries.D(3)
         >>> matrices = symmetries.irrep_matrices(triangle.group, triangle.characters.irrep("E"))
         >>> matrices[3].real.round(3) + 0.0
-        array([[-1.,  0.],
-               [ 0.,  1.]])
+        array([[ 1.,  0.],
+               [ 0., -1.]])
 
     Source:
         Dixon, Math. Comp. 24, 707 (1970), for the use of the group algebra.
@@ -49,7 +49,7 @@ def irrep_matrices(group: FiniteGroup, irrep: Irrep | int) -> Complex[np.ndarray
     everything = np.arange(group.order)
     indicator = np.mean(characters[group.product_table[everything, everything]]).real
     real = bool(indicator > 0.5)
-    start = characters.real.copy() if real else characters.conj()
+    start = np.real(characters) if real else characters.conj()
     for attempt in range(ATTEMPTS):
         vectors = _left_ideal(group, start, dimension, attempt)
         if vectors is None:
@@ -189,22 +189,23 @@ def _left_ideal(
     if np.iscomplexobj(start):
         weights = weights + 1j * random.normal(size=len(support))
     right, left = table[:, group.inverse[support]], table[:, support]
-    chain = [start / np.linalg.norm(start)]
-    diagonal, beside = [], []
-    for _ in range(dimension):
+    scale = np.abs(weights).sum()
+    chain, diagonal, beside = [start / np.linalg.norm(start)], [], []
+    while True:
         image = chain[-1][right] @ weights + chain[-1][left] @ weights.conj()
         diagonal.append(np.vdot(chain[-1], image).real)
+        if len(chain) == dimension:
+            break
         for _ in range(2):
             image = image - sum(np.vdot(vector, image) * vector for vector in chain)
         beside.append(np.linalg.norm(image))
+        if beside[-1] < 1e-5 * scale:  # fewer levels than the dimension
+            return None
         chain.append(image / beside[-1])
-    scale = np.abs(diagonal).max() + np.max(beside)
-    if min(beside[: dimension - 1]) < 1e-5 * scale:
-        return None
-    levels, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1))
+    levels, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     gaps = np.diff(np.concatenate([[-np.inf], levels, [np.inf]]))
     best = int(np.minimum(gaps[:-1], gaps[1:]).argmax())
-    projector = np.stack(chain[:dimension], axis=1) @ vectors[:, best]
+    projector = np.stack(chain, axis=1) @ vectors[:, best]
     rows = np.arange(order) if order <= 8 * dimension else random.choice(order, 8 * dimension, replace=False)
     translates = projector[table[group.inverse[rows]]].T
     basis, sizes, _ = np.linalg.svd(translates, full_matrices=False)
