@@ -18,6 +18,8 @@ from qml.hilbert import block
 from qml.hilbert.bits import Bits, make_bits
 from qml.hilbert.block import Block
 
+_CHUNK = 2**14
+
 
 class AbstractHilbert(abc.ABC):
     """A finite set of configurations `int8[sites]`, numbered in one fixed order.
@@ -75,6 +77,11 @@ class AbstractHilbert(abc.ABC):
         return self._block.parts
 
     @property
+    def charges(self) -> tuple[int, ...]:
+        """Total of each part, in steps above its lowest states: numbers of particles, or spins raised from all down."""
+        return self._block.totals
+
+    @property
     def envelope(self) -> "AbstractHilbert":
         """This space without its predicates: local states and totals alone."""
         return self
@@ -112,7 +119,11 @@ class AbstractHilbert(abc.ABC):
                 expected="at most 4 GiB",
                 try_="random_state(key, batch) for some of them",
             )
-        return self._unrank(jnp.arange(self.size, dtype=index_dtype()))
+        numbers = jnp.arange(-(-self.size // _CHUNK) * _CHUNK, dtype=index_dtype())
+        if self.size <= _CHUNK:
+            return self._unrank(numbers[: self.size])
+        chunks = jnp.minimum(numbers, self.size - 1).reshape(-1, _CHUNK)  # each fits into the cache
+        return jax.lax.map(self._unrank, chunks).reshape(-1, self.n_sites)[: self.size]
 
     def states_to_indices(self, x: Configurations) -> Int[Array, "..."]:
         """Number of each configuration, counted without a list of them.

@@ -17,7 +17,7 @@ from qml.hilbert import block
 from qml.hilbert.base import AbstractHilbert, index_dtype
 from qml.hilbert.block import Block
 
-_LIMIT = 2**24
+_LIMIT = 2**28
 _TRIES = 4096
 
 
@@ -28,7 +28,7 @@ class Constrained(AbstractHilbert):
 
     Totals are counted by formula for any number of sites. The total of a part is $\sum_i s^z_i$ over its spins plus the
     sum of the occupations of its other entries; parts are disjoint or one inside another. A predicate is tried on
-    all configurations of the space below, so there must be at most 16777216 (not counting other predicates); above
+    all configurations of the space below, so there must be at most 268435456 (not counting other predicates); above
     that only `contains` and `random_state` work, the latter by at most 4096 tries for each configuration.
 
     Args:
@@ -146,13 +146,12 @@ class Constrained(AbstractHilbert):
                 expected=f"at most {_LIMIT}",
                 try_="random_state and contains, or totals that leave fewer",
             )
+        size, chunks, found = self._below.size, np.arange(2**20).reshape(64, -1), []
         with jax.ensure_compile_time_eval():
-            chunk, found = 2**16, []
-            for start in range(0, self._below.size, chunk):
-                number = np.arange(start, min(start + chunk, self._below.size), dtype=index_dtype())
-                padded = np.minimum(np.arange(start, start + chunk), self._below.size - 1).astype(index_dtype())
-                keep = np.asarray(_holds(self.predicate, self._below._unrank(jnp.asarray(padded))))
-                found.append(number[keep[: len(number)]])
+            for start in range(0, size, chunks.size):
+                number = (start + chunks[: -(-(size - start) // chunks.shape[1])]).astype(index_dtype())
+                keep = np.asarray(_tried(self._below, self.predicate, jnp.asarray(np.minimum(number, size - 1))))
+                found.append(number[keep & (number < size)])
         allowed = np.concatenate(found)
         if not len(allowed):
             raise SpaceError(
@@ -199,6 +198,11 @@ class Constrained(AbstractHilbert):
 @functools.partial(jax.jit, static_argnums=0)
 def _holds(predicate: Callable, x: Array) -> Array:
     return predicate(x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _tried(below: AbstractHilbert, predicate: Callable, numbers: Array) -> Array:
+    return jax.lax.map(lambda chunk: _holds(predicate, below._unrank(chunk)), numbers)
 
 
 @jax.jit
