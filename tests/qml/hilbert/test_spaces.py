@@ -207,7 +207,7 @@ def test_sizes_beyond_integers():
         (SpinfulFermion(80, n_up=30, n_down=45), math.comb(80, 30) * math.comb(80, 45)),
         (SpinfulFermion(100, n_fermions=90), math.comb(200, 90)),
         (Constrained(Spin(300), totals={every[0]: 0, every[1]: 10}), math.comb(100, 50) * math.comb(100, 40) * 2**100),
-        (Spin(40) * Boson(30, 2, n_particles=7), 2**40 * number(30, 3, 7)),
+        (Spin(45) * Boson(30, 2, n_particles=7), 2**45 * number(30, 3, 7)),
     ]
     for space, size in cases:
         assert space.size == size > 2**63
