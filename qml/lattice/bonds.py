@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from qml._core.errors import ShapeError
 from qml.lattice.graph import Edges, frozen
-from qml.lattice.torus import TOLERANCE, brought_inside, exact_phases, images_within, shortest
+from qml.lattice.torus import TOLERANCE, brought_inside, exact_phases, images_within, inverse, reduced_basis, shortest
 
 if TYPE_CHECKING:
     from qml.lattice.lattice import Lattice
@@ -36,6 +36,15 @@ class Ways(NamedTuple):
         return np.flatnonzero(np.diff(self.owner, prepend=-1))
 
 
+class Shell(NamedTuple):
+    """Bonds of the infinite lattice from site `starts` of one cell to `ends` of the cell that is `shifts` away."""
+
+    starts: Int[np.ndarray, " vectors"]
+    ends: Int[np.ndarray, " vectors"]
+    shifts: Int[np.ndarray, "vectors d"]
+    steps: Float[np.ndarray, "vectors d"]
+
+
 class Bonds(NamedTuple):
     """The edges of one order, sorted, with the name of the colour of each, and their ways; `lost`: see `find_bonds`."""
 
@@ -57,24 +66,44 @@ def find_bonds(lattice: "Lattice", order: int) -> Bonds:
     `lost` says that a bond vector of the infinite lattice joins two sites here that are nearer by another way (or the
     same site twice), so that it is in no list.
     """
-    length, vectors = shell(lattice, order)
-    tolerance = TOLERANCE * lattice._scale
-    near = np.abs(lattice.distances() - length) < tolerance
-    rows, columns = np.nonzero(np.triu(near, 1))
-    if len(rows) == 0 and lattice.n_sites > 1:
+    length, found = shell(lattice, order)
+    kept = shortest(found.steps, lattice._torus) > length - TOLERANCE * lattice._scale
+    start, end, windings, way = _on_cluster(lattice, found, np.flatnonzero(kept))
+    if len(start) == 0 and lattice.n_sites > 1:
         raise ShapeError(
             f"No two sites of this lattice are neighbours of order {order}, at distance {length:.6g}.",
             got=repr(lattice),
             expected="a pair of sites whose nearest images are that far apart",
             try_="a larger extent or a smaller order",
         )
-    ways = find_ways(lattice, np.stack([rows, columns], axis=1))
-    known = _distinct(_oriented(vectors))
-    at = _oriented(ways.steps[ways.first])
-    which = np.abs(at[:, None] - known[None]).sum(axis=-1).argmin(axis=1) if len(at) else np.zeros(0, int)
+    sort = np.lexsort((*windings.T[::-1], np.abs(windings).sum(axis=1), end, start))
+    pairs, windings, way = np.stack([start, end], axis=1)[sort], windings[sort], way[sort]
+    owner = np.cumsum(np.diff(pairs, axis=0, prepend=-1).any(axis=1)) - 1
+    ways = Ways(owner, frozen(windings), found.steps[way])
+    oriented = _oriented(found.steps)
+    known = _distinct(oriented)
+    color = np.abs(oriented[:, None] - known[None]).sum(axis=-1).argmin(axis=1) if len(known) else np.zeros(0, int)
     names = color_names(known)
-    lost = bool(len(vectors)) and bool((shortest(vectors, lattice._torus) < length - tolerance).any())
-    return Bonds(tuple(zip(rows.tolist(), columns.tolist())), tuple(names[i] for i in which), ways, lost)
+    edges = tuple(map(tuple, pairs[ways.first].tolist()))
+    return Bonds(edges, tuple(names[color[k]] for k in way[ways.first].tolist()), ways, not kept.all())
+
+
+def _on_cluster(lattice: "Lattice", found: Shell, which: Int[np.ndarray, " kept"]) -> tuple[np.ndarray, ...]:
+    """Both sites, the windings and the bond vector of every bond of the cluster, from the lower to the higher site."""
+    rows, basis = np.asarray(lattice.supercell), len(lattice.offsets)
+    cells = lattice.cells[::basis]
+    whole, count = inverse(rows)
+    target = cells[:, None] + found.shifts[None, which]
+    windings = (target @ whole) // count
+    place = target - windings @ rows
+    low, span = cells.min(axis=0), np.ptp(cells, axis=0) + 1
+    radix = np.append(np.cumprod(span[::-1])[-2::-1], 1)
+    number = np.searchsorted((cells - low) @ radix, (place - low) @ radix)
+    start = np.arange(len(cells))[:, None] * basis + found.starts[None, which]
+    end = number * basis + found.ends[None, which]
+    inside = (windings[..., ~np.asarray(lattice.periodic)] == 0).all(axis=-1) & (start < end)
+    way = np.broadcast_to(which[None], inside.shape)
+    return start[inside], end[inside], windings[inside], way[inside]
 
 
 def custom_bonds(lattice: "Lattice", colored: tuple[tuple[str, Edges], ...]) -> Bonds:
@@ -139,31 +168,31 @@ def find_ways(lattice: "Lattice", pairs: Int[np.ndarray, "pairs 2"]) -> Ways:
     return Ways(owner[sort], frozen(windings[sort]), (straight[owner] + windings[:, wrapped] @ lattice._torus)[sort])
 
 
-def shell(lattice: "Lattice", order: int) -> tuple[float, Float[np.ndarray, "vectors d"]]:
-    """Distance of the `order`-th neighbours on the infinite lattice, and all bond vectors of that length."""
+def shell(lattice: "Lattice", order: int) -> tuple[float, Shell]:
+    """Distance of the `order`-th neighbours on the infinite lattice, and all bonds of that length from one cell."""
     repeats = [i for i, wrap in enumerate(lattice.periodic) if wrap or lattice.supercell[i][i] > 1]
-    vectors, offsets = np.asarray(lattice.cell)[repeats], np.asarray(lattice.offsets)
+    vectors, offsets = reduced_basis(np.asarray(lattice.cell)[repeats]), np.asarray(lattice.offsets)
     between = offsets[None, :] - offsets[:, None]
     if repeats:  # every shell up to `order` lies within `order` steps along the shortest vector
         radius = order * np.linalg.norm(vectors, axis=1).min() * (1 + TOLERANCE)
         images = images_within(vectors, radius + np.linalg.norm(between, axis=-1).max())
     else:
         radius, images = np.inf, np.zeros((1, lattice.dimension))
-    steps = (between[:, :, None] + images[None, None, :]).reshape(-1, lattice.dimension)
-    lengths = np.linalg.norm(steps, axis=1)
+    steps = between[:, :, None] + images[None, None, :]
+    lengths = np.linalg.norm(steps, axis=-1)
     inside = np.sort(lengths[(lengths > TOLERANCE * lattice._scale) & (lengths <= radius)])
     shells = inside[np.diff(inside, prepend=-np.inf) > TOLERANCE * lattice._scale]
-    if len(shells) < order:
-        if lattice.n_sites == 1:
-            return np.inf, np.zeros((0, lattice.dimension))
+    if len(shells) < order and lattice.n_sites > 1:
         raise ShapeError(
             f"This cluster has only {len(shells)} different distances.",
             got=f"order={order}",
             expected=f"1 <= order <= {len(shells)}",
             try_="a smaller order",
         )
-    length = float(shells[order - 1])
-    return length, steps[np.abs(lengths - length) < TOLERANCE * lattice._scale]
+    length = float(shells[order - 1]) if len(shells) >= order else np.inf
+    starts, ends, image = np.nonzero(np.abs(lengths - length) < TOLERANCE * lattice._scale)
+    shifts = np.rint(images[image] @ np.linalg.inv(np.asarray(lattice.cell))).astype(np.int64)
+    return length, Shell(starts, ends, shifts, steps[starts, ends, image])
 
 
 def color_names(directions: Float[np.ndarray, "directions d"]) -> list[str]:

@@ -486,11 +486,16 @@ class Lattice:
         return area if abs(area) > TOLERANCE * self._scale**2 else 0.0
 
     def _check_distinct(self):
-        near = np.argwhere(np.triu(self.distances() < TOLERANCE * self._scale, 1))
+        offsets = np.asarray(self.offsets)
+        steps = (offsets[None, :] - offsets[:, None]) @ np.linalg.inv(np.asarray(self.cell))
+        whole = np.round(steps)
+        apart = np.linalg.norm((steps - whole) @ np.asarray(self.cell), axis=-1)
+        reach = np.where(self.periodic, np.inf, np.diagonal(self.supercell))  # cells along open axes
+        near = np.argwhere(np.triu((apart < TOLERANCE * self._scale) & (np.abs(whole) < reach).all(axis=-1), 1))
         if len(near):
             raise ShapeError(
                 "Two sites of the lattice coincide.",
-                got=f"sites {near[0].tolist()} at {self.positions[near[0]].tolist()}",
+                got=f"offsets {near[0].tolist()} at {offsets[near[0]].tolist()}",
                 expected="offsets that differ by more than a lattice vector",
                 try_="remove the offset that is listed twice",
             )

@@ -138,6 +138,14 @@ def test_narrow_axes():
     assert Square(2, 4).windings().shape == (12, 2) and not Square(2, 2).windings().any()
 
 
+def test_large_and_skew():
+    """Bonds need no table of distances; a skew choice of the same cell and torus changes nothing."""
+    assert len(Square(100).edges()) == 20000 and len(Cubic(20).edges(2)) == 48000
+    straight, skew = Triangular(6), Lattice([[1, 0], [7.5, 3**0.5 / 2]], [[6, 0], [0, 6]])
+    assert len(skew.edges()) == 108 and len(skew.edges(3)) == 108
+    np.testing.assert_allclose(np.sort(skew.distances()[0]), np.sort(straight.distances()[0]), atol=1e-9)
+
+
 def test_colors():
     """Directions as colours, of every order; custom ones replace order 1 alone."""
     square = Square(3, 4)
