@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 from qml._core.errors import SpaceError
 from qml._core.precision import require_x64
 from qml._core.types import Array, Float, Inexact, RandomKey
+from qml.exact.fastmap import fast_map
+from qml.exact.positive import positive_start
 from qml.hilbert import AbstractHilbert
 from qml.linalg import krylov
 from qml.operator import AbstractOperator
@@ -71,9 +73,9 @@ def ground_state(
     if size <= max(_DENSE, 4 * k):
         full = spectrum(operator)
         return EigenResult(full.energies[:k], full.vectors[:k], full.residuals[:k])
-    pairs = krylov.lowest(
-        jax.jit(_linear_map)(operator), size, k, operator.dtype, jax.random.key(0) if key is None else key, tolerance
-    )
+    seed = 0 if key is None else np.asarray(jax.random.key_data(key))
+    start = positive_start(operator) if k == 1 else None
+    pairs = krylov.lowest(fast_map(operator), size, k, np.dtype(operator.dtype), seed, tolerance, start)
     return EigenResult(jnp.asarray(pairs.values), pairs.vectors, jnp.asarray(pairs.residuals))
 
 
@@ -105,10 +107,6 @@ def dense_eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues and column vectors of a Hermitian matrix on one thread: many threads can stall a small machine."""
     with threadpool_limits(1, "blas"):
         return np.linalg.eigh(matrix)
-
-
-def _linear_map(operator: AbstractOperator) -> krylov.Map:
-    return operator.linear_map()
 
 
 def prepared(operator: AbstractOperator, hilbert: AbstractHilbert | None, what: str) -> AbstractOperator:

@@ -1,12 +1,12 @@
 """Krylov methods for Hermitian maps that are known only by their products: Lanczos and Chebyshev.
 
 A map is any callable that is a pytree (an `equinox.Module`), so that its arrays are traced and one compiled program
-serves all couplings. Only a few vectors are held, never a basis.
+serves all couplings. Lanczos keeps its basis where it is small, and else runs twice with a few vectors.
 """
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,14 @@ import scipy.linalg
 from qml._core.errors import ConvergenceError
 from qml._core.types import Array, Inexact
 
-_CHUNK = 20  # Lanczos steps between two looks at the tridiagonal matrix
+_CHUNK = 10  # Lanczos steps between two looks at the tridiagonal matrix
 _LONGEST = 400  # steps of one run
 _RESTARTS = 12
-_GUARDS = 4  # vectors beyond the wanted ones that may be used to resolve nearly degenerate levels
+_GUARDS = 4  # runs beyond the wanted levels that may be used to resolve nearly degenerate ones
+_AT_ONCE = 4  # levels taken from one run
+_SPARE = 8  # rows kept for vectors beyond the wanted levels
+_KEPT_BYTES = 2**27  # Lanczos vectors of a run are kept up to this size
+_FEWEST = 50  # a run is expected to need so many
 
 Map = Callable[[Array], Array]
 
@@ -32,21 +36,33 @@ class Pairs(NamedTuple):
     residuals: np.ndarray
 
 
-def lowest(linear_map: Map, size: int, count: int, dtype: np.dtype, key: Array, tolerance: float) -> Pairs:
+def lowest(
+    linear_map: Map,
+    size: int,
+    count: int,
+    dtype: np.dtype,
+    seed: Any,
+    tolerance: float,
+    start: np.ndarray | None = None,
+) -> Pairs:
     r"""The `count` lowest eigenpairs of a Hermitian map, degenerate levels with their multiplicity.
 
-    Each level is a Lanczos run from a fresh random vector in the orthogonal complement of the levels before it, so a
-    degenerate level is found as often as it occurs. A run is done twice, once for the tridiagonal matrix and once to
-    add up the Ritz vector, and restarted from it until the true residual is small. Levels closer than the tolerance
-    mix; a Rayleigh-Ritz step in the span of all vectors separates them.
+    A run of Lanczos from a random vector in the complement of the known vectors gives up to four further ones. Its
+    lowest level bounds what is left from below, so the levels are complete when the `count` lowest known ones do not
+    exceed it: a degenerate level is found as often as it occurs. Levels closer than the tolerance mix; a
+    Rayleigh-Ritz step in the span of all vectors separates them, and gives the residuals.
+
+    Memory: for one level six vectors, and for each further one three more. A run keeps its basis where that fits in
+    128 MiB; else it is done twice, the second time to add up the answers.
 
     Args:
         linear_map: Hermitian map on vectors `[size]`.
         size: length of the vectors.
         count: number of levels.
         dtype: dtype of the vectors.
-        key: typed key for the start vectors.
+        seed: of the random start vectors, an int or ints.
         tolerance: residual norm relative to the norm of the map.
+        start: first vector of the first run, where one is known that is not orthogonal to the lowest level.
 
     Raises:
         ConvergenceError: a residual stays above the tolerance.
@@ -55,18 +71,27 @@ def lowest(linear_map: Map, size: int, count: int, dtype: np.dtype, key: Array, 
         Y. Saad, Numerical Methods for Large Eigenvalue Problems (2011), chapters 5 and 6.
     """
     tolerance = max(tolerance, 100 * float(np.finfo(dtype).eps))
-    keys = jax.random.split(key, count + _GUARDS)
-    vectors: list[Array] = []
-    scale = 0.0
-    for number in range(min(count + _GUARDS, size)):
-        locked = _rows(vectors, size, dtype)
-        vector, norm = _level(linear_map, locked, size - number, _start(keys[number], size, dtype), tolerance)
+    rounds = min(count + _GUARDS, size)
+    random = np.random.default_rng(seed)
+    if count == 1:
+        pairs, limit = _single(linear_map, _drawn(random, size, dtype) if start is None else start, tolerance)
+        if pairs.residuals[0] <= limit:
+            return pairs
+    pairs = Pairs(np.zeros(0), np.zeros((0 if count == 1 else min(count + _SPARE, size), size), dtype), np.zeros(0))
+    settled, scale = 0, 0.0
+    for _ in range(rounds):
+        free = size - len(pairs.values)
+        if not free:
+            break
+        wanted = 1 if min(count - settled, free) < 2 else _AT_ONCE
+        run = _Run(linear_map, pairs.vectors, wanted, free, tolerance)
+        first = jax.device_put(_drawn(random, size, dtype)[None])
+        found, bottom, norm = _levels(run, _orthonormal(run.locked, first)[0])
         scale = max(scale, norm)
-        vectors.append(vector)
-        if number + 1 < count:
-            continue
-        pairs = _ritz(linear_map, jnp.stack(vectors))
-        if np.all(pairs.residuals[:count] <= tolerance * scale):
+        pairs = _polished(run, pairs, found, count, scale)
+        settled = int(np.sum(pairs.values[:count] <= bottom + tolerance * scale))
+        complete = settled == count or len(pairs.values) == size
+        if complete and np.all(pairs.residuals[:count] <= tolerance * scale):
             return Pairs(pairs.values[:count], pairs.vectors[:count], pairs.residuals[:count])
     raise ConvergenceError(
         "Lanczos did not reach its tolerance.",
@@ -76,70 +101,154 @@ def lowest(linear_map: Map, size: int, count: int, dtype: np.dtype, key: Array, 
     )
 
 
-def _rows(vectors: list[Array], size: int, dtype: np.dtype) -> Array:
-    """The vectors as rows, filled up with zeros to a multiple of four: few shapes, few compilations."""
-    filling = jnp.zeros((-len(vectors) % 4, size), dtype)
-    return jnp.concatenate([jnp.stack(vectors), filling]) if vectors else filling
-
-
-def _level(linear_map: Map, locked: Array, free: int, start: Array, tolerance: float) -> tuple[Array, float]:
-    """Lowest eigenvector in the complement of `locked`, and the size of the map as the run saw it."""
-    norm, best = 0.0, np.inf
-    for _ in range(_RESTARTS):
-        start = _clean(locked, start)
-        weights, seen = _tridiagonal(linear_map, locked, free, start, tolerance)
-        norm = max(norm, seen)
-        vector = _combine(linear_map, locked, start, weights)
-        residual = float(_residual(linear_map, locked, vector))
-        if residual <= 0.5 * tolerance * norm or residual > 0.5 * best:
-            break
-        start, best = vector, residual
-    return vector, norm
-
-
-def _tridiagonal(linear_map: Map, locked: Array, free: int, start: Array, tolerance: float) -> tuple[np.ndarray, float]:
-    """Weights of the Lanczos vectors in the lowest Ritz vector, and the largest entry sum of the tridiagonal matrix."""
-    state = (jnp.zeros_like(start), start, jnp.zeros((), start.real.dtype), jnp.zeros_like(start))
-    alphas, betas, zeros = np.zeros(0), np.zeros(0), np.zeros(_CHUNK)
-    while True:
-        state, (a, b) = _steps(linear_map, locked, state, zeros)
-        alphas, betas = np.append(alphas, a), np.append(betas, b)
-        norm = float(np.max(np.abs(alphas) + 2 * betas))
-        small = np.flatnonzero(betas <= 10 * np.finfo(betas.dtype).eps * norm)
-        length = min(free, len(alphas), *(small + 1))
-        _, weights = scipy.linalg.eigh_tridiagonal(
-            alphas[:length].astype(float), betas[: length - 1].astype(float), select="i", select_range=(0, 0)
+def _single(linear_map: Map, start: np.ndarray, tolerance: float) -> tuple[Pairs, float]:
+    """The lowest level alone, restarted from itself while that helps: nearly all of it one program."""
+    run = _Run(linear_map, np.zeros((0, len(start)), start.dtype), 1, len(start), tolerance)
+    vector, best = _unit(jax.device_put(start)), np.inf
+    for _ in range(_RESTARTS + 1):
+        found, _, norm = _levels(run, vector)
+        vector = _unit(found[0])
+        kept = _few_bytes(vector)  # a first step from the vector itself gives its energy and its residual
+        _, (alphas, betas), _ = _steps(
+            linear_map, run.locked, _begin(vector, 0 if kept else 1), _zeros(run, kept), kept
         )
-        weights = weights[:, 0]
-        estimate = 0.0 if length < len(alphas) else betas[-1] * abs(weights[-1])
-        if estimate <= 0.1 * tolerance * norm or len(alphas) >= _LONGEST:
-            return weights, norm
+        residual = float(betas[0])
+        if residual <= tolerance * norm or residual > 0.5 * best:
+            break
+        best = residual
+    return Pairs(np.asarray(alphas[:1], float), vector[None], np.array([residual])), tolerance * norm
 
 
-def _combine(linear_map: Map, locked: Array, start: Array, weights: np.ndarray) -> Array:
-    """Sum of the Lanczos vectors of a run with these weights: the run again, step for step by the same program."""
-    state = (jnp.zeros_like(start), start, jnp.zeros((), start.real.dtype), jnp.zeros_like(start))
-    chunks = -(-len(weights) // _CHUNK)
-    padded = np.pad(weights, (0, chunks * _CHUNK - len(weights)))
-    for i in range(chunks):
-        state, _ = _steps(linear_map, locked, state, padded[i * _CHUNK : (i + 1) * _CHUNK])
-    return _clean(locked, state[3])
+class _Run(NamedTuple):
+    """What the runs of one round share: the known vectors, how many levels to look for and how many there are."""
+
+    linear_map: Map
+    locked: Array
+    wanted: int
+    free: int
+    tolerance: float
+
+
+def _polished(run: _Run, pairs: Pairs, found: list[Array], count: int, scale: float) -> Pairs:
+    """Best eigenpairs with further vectors; runs from the poor ones of the lowest levels, while that helps."""
+    known = len(pairs.values)
+    vectors, rows = pairs.vectors, max(1, len(pairs.vectors))
+    if known == rows or not len(vectors):  # room for the first vector, or for more than was expected
+        rows = 1 if not known else min(rows + _SPARE, vectors.shape[1])
+        more = jnp.zeros((rows - len(vectors), found[0].shape[0]), found[0].dtype)
+        vectors = jnp.concatenate([vectors, more]) if known else more
+    found = found[: rows - known]
+    for row, vector in enumerate(found):
+        vectors = _place(vectors, vector, known + row)
+    known, best, limit = known + len(found), np.inf, run.tolerance * scale
+    for _ in range(_RESTARTS + 1):
+        values, vectors, residuals = (part[:rows] for part in _ritz(run.linear_map, vectors))
+        pairs = Pairs(np.asarray(values[:known]), vectors, np.asarray(residuals[:known]))
+        poor = np.flatnonzero(pairs.residuals[:count] > limit)
+        worst = float(np.max(pairs.residuals[:count]))
+        if not len(poor) or worst > 0.5 * best:
+            break
+        best = worst
+        for row in poor:
+            others = _place(vectors, jnp.zeros_like(vectors[row]), row) if rows > 1 else vectors[:0]
+            again = _Run(run.linear_map, others, 1, vectors.shape[1] - known + 1, run.tolerance)
+            vectors = _place(vectors, _levels(again, vectors[row])[0][0], row)
+    return pairs
 
 
 @jax.jit
-def _steps(linear_map: Map, locked: Array, state: tuple, weights: Array) -> tuple[tuple, tuple[Array, Array]]:
-    """One Lanczos step for each weight; adds `weight * vector` to the last part of the state."""
+def _place(vectors: Array, vector: Array, row: Any) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(vectors, vector, row, 0)
 
-    def step(state: tuple, weight: Array) -> tuple[tuple, tuple[Array, Array]]:
-        previous, current, beta, total = state
-        total = total + weight.astype(total.real.dtype) * current
+
+def _levels(run: _Run, start: Array) -> tuple[list[Array], float, float]:
+    """Lowest levels in the complement of the known vectors: orthonormal vectors, a lower bound, the size of the map."""
+    keep = _few_bytes(start)
+    kept: list[Array] | None = [] if keep else None
+    alphas, betas, last = np.zeros(0), np.zeros(0), _LONGEST
+    state = _begin(start, 0 if keep else run.wanted)
+    while True:
+        state, (a, b), basis = _steps(run.linear_map, run.locked, state, _zeros(run, keep), keep)
+        alphas, betas = np.append(alphas, a), np.append(betas, b)
+        if kept is not None:
+            kept.append(basis)
+            kept = kept if start.nbytes * len(betas) <= _KEPT_BYTES else None
+        norm = float(np.max(np.abs(alphas) + 2 * betas))
+        small = np.flatnonzero(betas <= 10 * np.finfo(betas.dtype).eps * norm)
+        length = min(run.free, len(alphas), *(small + 1))
+        levels = (0, min(run.wanted, length) - 1)
+        values, weights = scipy.linalg.eigh_tridiagonal(
+            alphas[:length].astype(float), betas[: length - 1].astype(float), select="i", select_range=levels
+        )
+        errors = np.zeros(len(values)) if length < len(alphas) else betas[-1] * np.abs(weights[-1])
+        good = errors <= 0.1 * run.tolerance * norm
+        if good[0] and last == _LONGEST:  # give the further levels half as many steps again
+            last = min(last, len(alphas) * 3 // 2)
+        if good.all() or len(alphas) >= last:
+            break
+    take = good & (np.diff(values, prepend=-np.inf) > 1e-9 * norm)  # a second copy of a level in one run is a ghost
+    take[0] = True
+    chosen = np.zeros((length, run.wanted))
+    chosen[:, : np.sum(take)] = weights[:, take]
+    found = _combine(run, start, chosen, kept)
+    return [found[i] for i in range(np.sum(take))], float(values[0] - errors[0]), norm
+
+
+def _few_bytes(vector: Array) -> bool:
+    return vector.nbytes * _FEWEST <= _KEPT_BYTES
+
+
+def _zeros(run: _Run, keep: bool) -> np.ndarray:
+    return np.zeros((_CHUNK, 0 if keep else run.wanted))
+
+
+def _begin(start: Array, totals: int) -> tuple:
+    """State before the first step: previous and current vector, their coupling, the sums of vectors."""
+    real = np.finfo(start.dtype).dtype
+    return np.zeros(start.shape, start.dtype), start, np.zeros((), real), np.zeros((totals, *start.shape), start.dtype)
+
+
+def _combine(run: _Run, start: Array, weights: np.ndarray, kept: list[Array] | None) -> Array:
+    """Orthonormal sums of the Lanczos vectors of a run: from its basis, or from the same steps once more."""
+    chunks = -(-len(weights) // _CHUNK)
+    pieces = np.pad(weights, ((0, chunks * _CHUNK - len(weights)), (0, 0))).reshape(chunks, _CHUNK, -1)
+    if kept is not None:
+        total = np.zeros((weights.shape[1], *start.shape), start.dtype)
+        for piece, basis in zip(pieces, kept):
+            total = _add(total, np.ascontiguousarray(piece.T), basis)
+    else:
+        state = _begin(start, weights.shape[1])
+        for piece in pieces:
+            state, *_ = _steps(run.linear_map, run.locked, state, piece, False)
+        total = state[3]
+    return total if len(total) == 1 and not len(run.locked) else _orthonormal(run.locked, total)
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _steps(linear_map: Map, locked: Array, state: tuple, weights: Array, keep: bool) -> tuple[tuple, tuple, Any]:
+    """One Lanczos step for each row of weights; adds `weights * vector` to the sums, or gives the vectors back."""
+
+    def step(state: tuple, row: Array) -> tuple[tuple, tuple]:
+        previous, current, beta, totals = state
+        totals = totals + row.astype(totals.real.dtype)[:, None] * current[None, :]
         new = linear_map(current) - beta * previous
         alpha = jnp.vdot(current, new).real
         new = _project(locked, new - alpha * current)
         beta = jnp.linalg.norm(new)
-        return (current, new / jnp.where(beta > 0, beta, 1), beta, total), (alpha, beta)
+        return (current, new / jnp.where(beta > 0, beta, 1), beta, totals), (alpha, beta, current if keep else None)
 
-    return jax.lax.scan(step, state, weights)
+    state, (alphas, betas, basis) = jax.lax.scan(step, state, weights)
+    return state, (alphas, betas), basis
+
+
+@jax.jit
+def _unit(vector: Array) -> Array:
+    return vector / jnp.linalg.norm(vector)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _add(total: Array, weights: Array, basis: Array) -> Array:
+    return total + weights.astype(total.real.dtype) @ basis
 
 
 def _project(locked: Array, vector: Array) -> Array:
@@ -147,38 +256,39 @@ def _project(locked: Array, vector: Array) -> Array:
 
 
 @jax.jit
-def _clean(locked: Array, vector: Array) -> Array:
-    vector = _project(locked, _project(locked, vector))
-    return vector / jnp.linalg.norm(vector)
+def _orthonormal(locked: Array, vectors: Array) -> Array:
+    """The rows made orthogonal to the known vectors and to each other, one after another and twice."""
+    done: list[Array] = []
+    for vector in vectors:
+        for _ in range(2):
+            vector = _project(locked, vector)
+            for other in done:
+                vector = vector - jnp.vdot(other, vector) * other
+            norm = jnp.linalg.norm(vector)
+            vector = vector / jnp.where(norm > 0, norm, 1)
+        done.append(vector)
+    return jnp.stack(done)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _start(key: Array, size: int, dtype: np.dtype) -> Array:
-    return jax.random.normal(key, (size,), dtype)
-
-
-@jax.jit
-def _residual(linear_map: Map, locked: Array, vector: Array) -> Array:
-    image = _project(locked, linear_map(vector))
-    return jnp.linalg.norm(image - jnp.vdot(vector, image).real * vector)
-
-
-def _ritz(linear_map: Map, vectors: Array) -> Pairs:
-    """Best eigenpairs in the span of orthonormal vectors, with true residuals."""
-    values, rotation = np.linalg.eigh(np.asarray(_gram(linear_map, vectors)))
-    vectors = jnp.asarray(rotation.T, vectors.dtype) @ vectors
-    return Pairs(values, vectors, np.asarray(_residuals(linear_map, vectors, jnp.asarray(values))))
+def _drawn(random: np.random.Generator, size: int, dtype: np.dtype) -> np.ndarray:
+    parts = random.standard_normal((2 if np.issubdtype(dtype, np.complexfloating) else 1, size))
+    return parts[0].astype(dtype) if len(parts) == 1 else (parts[0] + 1j * parts[1]).astype(dtype)
 
 
 @jax.jit
-def _gram(linear_map: Map, vectors: Array) -> Array:
-    rows = jax.lax.map(lambda v: vectors.conj() @ linear_map(v), vectors)
-    return (rows + rows.conj().T).T / 2
-
-
-@jax.jit
-def _residuals(linear_map: Map, vectors: Array, values: Array) -> Array:
-    return jax.lax.map(lambda pair: jnp.linalg.norm(linear_map(pair[0]) - pair[1] * pair[0]), (vectors, values))
+def _ritz(linear_map: Map, vectors: Array) -> tuple[Array, Array, Array]:
+    """Best eigenpairs in the span of orthonormal vectors, with true residual norms; rows of zeros come last."""
+    if len(vectors) == 1:
+        image = linear_map(vectors[0])
+        value = jnp.vdot(vectors[0], image).real
+        return value[None], vectors, jnp.linalg.norm(image - value * vectors[0])[None]
+    images = jax.lax.map(linear_map, vectors)
+    gram = vectors.conj() @ images.T
+    empty = jnp.sum(jnp.abs(vectors), axis=1) == 0
+    gram = gram + jnp.diag(jnp.where(empty, 4 * jnp.sum(jnp.abs(gram)) + 1, 0))
+    values, rotation = jnp.linalg.eigh((gram + gram.conj().T) / 2)
+    vectors, images = rotation.T @ vectors, rotation.T @ images
+    return values, vectors, jnp.linalg.norm(images - values[:, None] * vectors, axis=1)
 
 
 @jax.jit
