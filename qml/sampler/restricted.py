@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from qml._core.errors import SpaceError
 from qml._core.types import Array, Float, Int
-from qml.sampler.rules import AbstractRule
+from qml.sampler.rules import AbstractRule, changed
 
 _LIMIT = 2**25
 
@@ -44,6 +44,11 @@ class Restricted(AbstractRule):
         """As many as the rule needs."""
         return self.rule.n_uniforms
 
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """As many sites as the rule changes."""
+        return self.rule.width
+
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` unless the space has a predicate and the allowed moves reach all of it."""
         if hilbert.envelope == hilbert:
@@ -73,12 +78,13 @@ class Restricted(AbstractRule):
                 try_="another rule, or ExactSampler(hilbert)",
             )
 
-    def propose(
+    def changes(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
-    ) -> Int[Array, "chains sites"]:
+    ) -> tuple[Int[Array, "chains width"], Int[Array, "chains width"]]:
         """One move of each chain, or none."""
-        proposal = self.rule.propose(uniforms, x, hilbert.envelope)
-        return jnp.where(hilbert.contains(proposal)[:, None], proposal, x)
+        sites, values = self.rule.changes(uniforms, x, hilbert.envelope)
+        allowed = hilbert.contains(changed(x, sites, values))
+        return sites, jnp.where(allowed[:, None], values, jnp.take_along_axis(x, sites, axis=1))
 
     def log_ratio(
         self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any

@@ -16,16 +16,26 @@ class AbstractRule(eqx.Module):
     r"""A proposal $T(x \to x')$ that stays in the space and reaches all of it, on the spaces it allows."""
 
     n_uniforms: ClassVar[int]
+    width: ClassVar[int]  # a move changes at most so many sites
 
     @abc.abstractmethod
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` where the moves leave the space or do not reach all of it."""
 
     @abc.abstractmethod
+    def changes(
+        self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
+    ) -> tuple[Int[Array, "chains width"], Int[Array, "chains width"]]:
+        """Sites that one move of each chain changes, and their new values, from uniform numbers in [0, 1).
+
+        A value that is already there changes nothing; of a site that comes twice the first value counts.
+        """
+
     def propose(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
     ) -> Int[Array, "chains sites"]:
         """One move of each chain, from `n_uniforms` uniform numbers in [0, 1) a chain."""
+        return changed(x, *self.changes(uniforms, x, hilbert))
 
     @abc.abstractmethod
     def log_ratio(
@@ -49,7 +59,8 @@ class LocalFlip(AbstractRule):
         >>> LocalFlip().check_space(Spin(4))
     """
 
-    n_uniforms: ClassVar[int] = 2
+    n_uniforms: ClassVar[int] = 1
+    width: ClassVar[int] = 1
 
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` on a constrained space, which the flips would leave."""
@@ -62,11 +73,12 @@ class LocalFlip(AbstractRule):
             )
         _refuse_predicate("LocalFlip", hilbert)
 
-    def propose(
+    def changes(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
-    ) -> Int[Array, "chains sites"]:
+    ) -> tuple[Int[Array, "chains width"], Int[Array, "chains width"]]:
         """One flip of each chain."""
-        return _flip(uniforms, x, hilbert, tuple(range(x.shape[1])))
+        site, value = _flip(uniforms[:, 0], x, hilbert, tuple(range(x.shape[1])))
+        return site[:, None], value[:, None]
 
     def log_ratio(
         self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
@@ -75,8 +87,8 @@ class LocalFlip(AbstractRule):
         return 0.0
 
     def resolution(self, hilbert: Any) -> int:
-        """The number of sites or of local states."""
-        return max(hilbert.n_sites, *map(len, hilbert.site_states))
+        """The number of sites times that of local states."""
+        return hilbert.n_sites * max(map(len, hilbert.site_states))
 
 
 class Exchange(AbstractRule):
@@ -104,6 +116,7 @@ class Exchange(AbstractRule):
 
     edges: tuple[tuple[int, int], ...] | None = eqx.field(static=True)
     n_uniforms: ClassVar[int] = 2
+    width: ClassVar[int] = 2
 
     def __init__(self, edges: Any = None):
         if edges is not None:
@@ -146,9 +159,9 @@ class Exchange(AbstractRule):
         edges = [(i + k * n, j + k * n) for k in range(hilbert.components) for i, j in self.edges]
         return [(i, j) for i, j in edges if not {i, j} <= free]
 
-    def propose(
+    def changes(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
-    ) -> Int[Array, "chains sites"]:
+    ) -> tuple[Int[Array, "chains width"], Int[Array, "chains width"]]:
         """One exchange of each chain."""
         low, high, step = _levels(hilbert)
         free = _free_sites(hilbert)
@@ -165,11 +178,12 @@ class Exchange(AbstractRule):
             up = _pick(first, (x < high) & labels & ~down)
         moved = (x + step * (up.astype(x.dtype) - down.astype(x.dtype))).astype(x.dtype)
         allowed = jnp.any(up, axis=1) & jnp.any(down, axis=1) & jnp.all((moved >= low) & (moved <= high), axis=1)
-        moved = jnp.where(allowed[:, None], moved, x)
+        sites, values = changes_between(x, jnp.where(allowed[:, None], moved, x), 2)
         if not free:
-            return moved
-        flipped = _flip(jnp.stack([first, uniforms[:, 1]], axis=1), x, hilbert, free)
-        return jnp.where((group == len(groups) - 1)[:, None], flipped, moved)
+            return sites, values
+        site, value = _flip(first, x, hilbert, free)
+        alone = (group == len(groups) - 1)[:, None]
+        return jnp.where(alone, site[:, None], sites), jnp.where(alone, value[:, None], values)
 
     def log_ratio(
         self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
@@ -228,20 +242,41 @@ def _refuse_predicate(name: str, hilbert: Any) -> None:
         )
 
 
-def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> Array:
-    """Change one of some sites, chosen uniformly, to one of its other local states, chosen uniformly."""
-    site = jnp.asarray(np.array(free, np.int32))[_choose(uniforms[:, 0], len(free))]
-    here = jnp.arange(x.shape[1])[None, :] == site[:, None]
+def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> tuple[Array, Array]:
+    """One of some sites, chosen uniformly, and one of its other local states, chosen uniformly."""
+    chosen = _choose(uniforms, len(free))
+    site = jnp.asarray(np.array(free, np.int32))[chosen]
+    now = jnp.take_along_axis(x, site[:, None], axis=1)[:, 0]
     site_states = hilbert.site_states
     if all(len(states) == 2 for states in site_states):
-        return jnp.where(here, np.array([sum(s) for s in site_states], np.int8)[None, :] - x, x).astype(x.dtype)
+        totals = np.array([sum(s) for s in site_states], np.int8)
+        total = totals[0] if np.all(totals == totals[0]) else jnp.asarray(totals)[site]
+        return site, (total - now).astype(x.dtype)
     counts = np.array([len(states) for states in site_states], np.int32)
     table = np.array([[*states, *[states[0]] * (counts.max() - len(states))] for states in site_states], np.int8)
     states, count = jnp.asarray(table)[site], jnp.asarray(counts)[site]
-    now = jnp.argmax(jnp.take_along_axis(x, site[:, None], axis=1) == states, axis=1)
-    step = 1 + _choose(uniforms[:, 1], count - 1)
-    new = jnp.take_along_axis(states, ((now + step) % count)[:, None], axis=1)
-    return jnp.where(here, new, x).astype(x.dtype)
+    level = jnp.argmax(now[:, None] == states, axis=1)
+    step = 1 + _choose(uniforms * len(free) - chosen, count - 1)  # what is left of the number is uniform again
+    return site, jnp.take_along_axis(states, ((level + step) % count)[:, None], axis=1)[:, 0].astype(x.dtype)
+
+
+def changed(x: Array, sites: Array, values: Array) -> Array:
+    """Configurations with new values on some sites of each; of a site that comes twice the first value counts."""
+    place = jnp.arange(x.shape[1])[None, :]
+    for k in reversed(range(sites.shape[1])):
+        x = jnp.where(place == sites[:, k, None], values[:, k, None].astype(x.dtype), x)
+    return x
+
+
+def changes_between(x: Array, proposal: Array, width: int) -> tuple[Array, Array]:
+    """Sites `[chains, width]` that hold all differences, and their new values."""
+    differs = proposal != x
+    sites = [jnp.argmax(differs, axis=1)]
+    for _ in range(width - 1):
+        differs = differs & (jnp.arange(x.shape[1])[None, :] != sites[-1][:, None])
+        sites.append(jnp.argmax(differs, axis=1))
+    where = jnp.stack(sites, axis=1)
+    return where, jnp.take_along_axis(proposal, where, axis=1)
 
 
 def _share(uniforms: Array, sizes: list[int]) -> tuple[Array, Array]:

@@ -1,5 +1,7 @@
 """Local updates against the whole network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +9,12 @@ import pytest
 from flax import nnx
 
 from qml.ansatz import RBM, Jastrow, to_ansatz
+from qml.ansatz.jastrow import JastrowUpdate
 from qml.estimate.local import local_values, static_moves
 from qml.hilbert import Spin, SpinlessFermion
 from qml.lattice import Square
 from qml.operator import J1J2, Ising, PauliSum
+from qml.sampler.library import default_sampler
 
 SPACE = Spin(9)
 MODELS = {
@@ -60,6 +64,40 @@ def test_local_values(name):
         exact = local_values(plain, params, operator, x)
         assert ours.dtype == exact.dtype
         np.testing.assert_allclose(ours, exact, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("space", [SPACE, Spin(9, magnetisation=0.5), SpinlessFermion(9, n_fermions=4)], ids=str)
+def test_chains_are_those_of_the_network(name, space):
+    """The same keys give the same chains, move for move, with and without updates."""
+    ansatz, params = to_ansatz(MODELS[name](), space)
+    plain = to_ansatz((params, ansatz.apply), space)[0]
+    sampler = default_sampler(space, 8)
+    states = [sampler.init(a, params, jax.random.key(3)) for a in (ansatz, plain)]
+    runs = [sampler.sample(a, params, s, 30) for a, s in zip((ansatz, plain), states, strict=True)]
+    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+    np.testing.assert_array_equal(runs[0][0].accepted, runs[1][0].accepted)
+    np.testing.assert_allclose(runs[0][0].log_psi, runs[1][0].log_psi, rtol=1e-12)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrong(JastrowUpdate):  # type: ignore[misc]
+    """Updates whose ratios are off by five per cent."""
+
+    def step(self, tables, cache, x, sites, values):
+        log_ratio, cache = super().step(tables, cache, x, sites, values)
+        return 1.05 * log_ratio, cache
+
+
+def test_wrong_updates_are_found_out():
+    """Chains whose log psi drifts from the network's are thrown away and run by the network."""
+    ansatz, params = to_ansatz(MODELS["jastrow"](), SPACE)
+    wrong = dataclasses.replace(ansatz, updates=Wrong())
+    plain = dataclasses.replace(ansatz, updates=None)
+    sampler = default_sampler(SPACE, 8)
+    states = [sampler.init(plain, params, jax.random.key(3)) for _ in range(2)]
+    ours, exact = (sampler.sample(a, params, s, 30)[1] for a, s in zip((wrong, plain), states, strict=True))
+    np.testing.assert_array_equal(ours, exact)
 
 
 def test_large_weights_go_through_the_network():
