@@ -10,6 +10,7 @@ from symmetries.group import FiniteGroup
 from symmetries.internal import Internal, ParticleHole, SpinFlip, TimeReversal
 from symmetries.named import named_point_group, schoenflies
 from symmetries.names import isometry_name
+from symmetries.little_group import LittleIrrep
 from symmetries.permutation_group import PermutationGroup
 from symmetries.point_group import C, D, PointGroup, inversion, point_group
 from symmetries.projective import ProjectiveIrrep, projective_characters, projective_irreps
@@ -29,6 +30,7 @@ __all__ = [
     "Internal",
     "Irrep",
     "ParticleHole",
+    "LittleIrrep",
     "PermutationGroup",
     "PointGroup",
     "ProjectiveIrrep",

@@ -13,6 +13,7 @@ from symmetries.crystal import Crystal, check_crystal, torus_rows
 from symmetries.group import FiniteGroup
 from symmetries.isometries import Isometries, find_isometries, site_permutations
 from symmetries.little_group import LittleIrrep, full_table, induced, little_irreps
+from symmetries.names import isometry_name
 from symmetries.point_group import PointGroup
 from symmetries.zone import Zone
 
@@ -134,6 +135,19 @@ class SpaceGroup:
         """Whether different elements are different permutations."""
         return len(np.unique(self.permutations, axis=0)) == self.order
 
+    def name(self, element: int) -> str:
+        """What an element does, in Cartesian terms; see `symmetries.names.isometry_name`.
+
+        Example:
+            >>> import qml, symmetries
+            >>> group = symmetries.space_group(qml.lattice.Square(4))
+            >>> group.name(0), group.name(2), group.name(8), group.name(10)
+            ('Id', 'Rot(90°)', 'Translation[0,1]', 'Rot(90°)O[-1/2,1/2]')
+        """
+        matrix = self.point_group.matrices[self.point_parts[element]]
+        moves = self.translations[element] + self.shifts[self.point_parts[element]] / self.denominator
+        return isometry_name(matrix, self.origin - matrix @ self.origin + moves @ self.cell)
+
     @cached_property
     def site_phases(self) -> Complex[np.ndarray, "g sites"]:
         r"""Phase of each element for a particle on site `s`, $e^{i \phi \cdot (f_{g(s)} - f_s)}$ with a twist $\phi$.
@@ -168,7 +182,8 @@ class SpaceGroup:
 
         Args:
             name: whole numbers, one per axis (a bare one for a chain), on a straight cluster between $-L_i$ and $L_i$;
-                or the name of a point, see `symmetries.zone.special_points`; `None` is `Gamma`.
+                or the name of a point, see `symmetries.zone.special_points`; `None` is `Gamma`. Names are those of
+                $2\\pi n$ without the twist.
 
         Raises:
             SymmetryError: this crystal has no such momentum.
@@ -225,7 +240,7 @@ class SpaceGroup:
             >>> len(symmetries.space_group(qml.lattice.Square(4)).little_group("X"))
             4
         """
-        images = self._images(momentum)
+        images = self.zone.images(self.steps, momentum)
         return np.flatnonzero((images == images[0]).all(axis=1))
 
     def little_point_group(self, momentum: Any = None) -> PointGroup:
@@ -291,7 +306,7 @@ class SpaceGroup:
 
     def star(self, momentum: Any = None) -> tuple[tuple[int, ...], ...]:
         """All momenta that the point group makes of one, sorted."""
-        return tuple(sorted({tuple(image) for image in self._images(momentum).tolist()}))
+        return tuple(sorted({tuple(image) for image in self.zone.images(self.steps, momentum).tolist()}))
 
     def phases(self, momentum: Any = None) -> Complex[np.ndarray, " g"]:
         r"""Character $e^{-i k \cdot t}$ of the translation part of every element."""
@@ -319,10 +334,6 @@ class SpaceGroup:
                 try_="symmetries.space_group(crystal)",
             )
         return total // self.denominator
-
-    def _images(self, momentum: Any) -> np.ndarray:
-        """Labels of the images of a momentum, $k \\cdot R\\,a_i$; the set of all is the star."""
-        return self.zone.images(self.steps, momentum)
 
 
 def space_group(crystal: Crystal, origin: Any = None, keep: Any = None) -> SpaceGroup:

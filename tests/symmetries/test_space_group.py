@@ -350,6 +350,18 @@ def test_kitaev_honeycomb(extent, order):
             assert {tuple(sorted(sites[list(pair)])) for pair in pairs} == set(pairs)
 
 
+def test_shastry_sutherland():
+    """Dimers and squares are kept without being told: the fourfold axis and the glides of p4g."""
+    lattice = ShastrySutherland(2)
+    group = symmetries.space_group(lattice)
+    kinds = {color: lattice.edges(color=color) for color in ("dimer", "square")}
+    assert np.array_equal(symmetries.space_group(lattice, keep=kinds).permutations, group.permutations)
+    assert sorted(group.name(p).split("[")[0].split("O")[0] for p in range(8)) == [
+        *["Glide", "Glide", "Id"],
+        *["Refl(135°)", "Refl(45°)", "Rot(-90°)", "Rot(180°)", "Rot(90°)"],
+    ]
+
+
 def test_pairs_that_do_not_repeat():
     """Dimers on a chain break the translation by one site; with a cell of two sites they are kept."""
     with pytest.raises(SymmetryError, match="do not keep the pairs"):
