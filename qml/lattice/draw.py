@@ -113,12 +113,14 @@ def draw_zone(lattice: Lattice, ax: Any = None) -> Any:
         ax = need("matplotlib.pyplot", "plot").subplots()[1]
     for segment in zone_edges(lattice):
         ax.plot(*_project(segment).T, color="0.6", linewidth=1.0, zorder=1)
-    points = _project(_copies(lattice, lattice.momenta()))
+    momenta = lattice.momenta()
+    points = _project(_copies(lattice, momenta))
     ax.scatter(*points.T, s=20, color="tab:blue", zorder=2)
-    allowed = lattice.named_momenta()
     for name, point in lattice.special_points.items():
-        place = _project(lattice.first_zone(point)[None])[0]
-        face = "tab:red" if name in allowed else "none"
+        inside = lattice.first_zone(point)
+        place = _project(inside[None])[0]
+        here = np.linalg.norm(momenta - inside, axis=1).min() < 1e-6 * np.linalg.norm(lattice.reciprocal)
+        face = "tab:red" if here else "none"
         ax.scatter(*place, s=40, edgecolors="tab:red", facecolors=face, zorder=3)
         ax.annotate(
             GREEK.get(name, name), place, xytext=(5, 5), textcoords="offset points", color="tab:red", fontsize=9

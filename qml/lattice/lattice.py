@@ -401,6 +401,8 @@ class Lattice:
     def named_momenta(self) -> dict[str, tuple[int, ...]]:
         """Labels, as in `momentum_numbers`, of the special points that are allowed here.
 
+        They are those of $k \\cdot T_i = 2\\pi n_i$, also with a twist, as in `symmetries.SpaceGroup.momentum`.
+
         Example:
             >>> from qml.lattice import Triangular
             >>> Triangular(6).named_momenta()

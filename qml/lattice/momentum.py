@@ -86,9 +86,9 @@ def momenta(lattice: "Lattice") -> Float[np.ndarray, "momenta d"]:
 
 
 def named_momenta(lattice: "Lattice") -> dict[str, tuple[int, ...]]:
-    """Labels of the named points that are allowed on this cluster."""
-    rows, twist = translations(lattice), np.asarray(lattice.twist) / (2 * np.pi)
-    labels = {name: rows @ point - twist for name, point in special_points(lattice).items()}
+    """Labels of the named points that are allowed on this cluster, leaving a twist aside."""
+    rows = translations(lattice)
+    labels = {name: rows @ point for name, point in special_points(lattice).items()}
     known = momentum_numbers(lattice)
     inverse = np.linalg.inv(rows.astype(float))
     allowed = {}

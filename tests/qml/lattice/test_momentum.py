@@ -81,7 +81,7 @@ def test_named_points():
 
 
 def test_allowed_names():
-    """Only points that the cluster has, with their labels; a twist takes them away or brings them."""
+    """Only points that the cluster has, with their labels; a twist moves the momenta, not the labels."""
     assert Square(4, 3).named_momenta() == {"Gamma": (0, 0), "X": (2, 0)}
     assert Triangular(4).named_momenta() == {"Gamma": (0, 0), "M": (2, 0)}
     assert Triangular([[2, 2], [-2, 4]]).named_momenta().keys() == {"Gamma", "M", "K"}
@@ -92,22 +92,39 @@ def test_allowed_names():
             tilted.first_zone(tilted.special_points[name]), tilted.momenta()[row], atol=1e-12, err_msg=name
         )
     assert Square([[3, 1], [-1, 3]]).named_momenta().keys() == {"Gamma", "M"}  # ten sites
-    assert Chain(3, twist=math.pi).named_momenta() == {"X": (1,)} and Chain(4, twist=math.pi).named_momenta() == {}
+    twisted = Chain(4, twist=math.pi)
+    assert twisted.named_momenta() == {"Gamma": (0,), "X": (2,)}  # labels as without the twist
+    np.testing.assert_allclose(np.sort(twisted.momenta().ravel()), np.pi / 4 * np.array([-3, -1, 1, 3]))
     assert Chain(4, periodic=False).named_momenta() == {"Gamma": (0,)}
     assert Square(4, 4, periodic=(True, False)).named_momenta() == {"Gamma": (0, 0), "X": (2, 0)}
     assert Square(4, 4, periodic=(True, False)).momenta().shape == (4, 2)
 
 
-@pytest.mark.parametrize("lattice", [Chain(6), Square(4, 6), Triangular(6), Honeycomb(3), Cubic(2)], ids=repr)
+LABELLED = [
+    Chain(6),
+    Chain(3, twist=math.pi),
+    Square(4, 6),
+    Square(4, 4, periodic=(True, False)),
+    Square([[4, 2], [-2, 4]]),
+    Triangular(6),
+    Triangular([[2, 2], [-2, 4]]),
+    Honeycomb(3),
+    Cubic(2),
+    FCC(4),
+    BCC(2),
+]
+
+
+@pytest.mark.parametrize("lattice", LABELLED, ids=repr)
 def test_labels_of_space_groups(lattice):
-    """The same names for the same labels as the space group, which knows the same momenta."""
-    group = symmetries.space_group(lattice)
-    for name, label in lattice.named_momenta().items():
-        if name != "Z":
-            assert group.momentum(name) == label
-    assert [group.momentum(tuple(n)) for n in lattice.momentum_numbers.tolist()] == list(
-        map(tuple, lattice.momentum_numbers.tolist())
-    )
+    """The same names for the same labels as the group of translations, which knows the same momenta."""
+    group = symmetries.translation_group(lattice)
+    assert lattice.named_momenta() == group.named_momenta()
+    numbers = [tuple(n) for n in lattice.momentum_numbers.tolist()]
+    assert [group.momentum(n) for n in numbers] == numbers
+    if not any(lattice.twist):
+        known = np.array([group.wavevector(n) for n in numbers])
+        np.testing.assert_allclose(lattice.momenta(), known, atol=1e-9)
 
 
 def test_zone_outline():
