@@ -8,9 +8,9 @@ from symmetries.characters import CharacterTable, Irrep, character_table
 from symmetries.crystal import Crystal
 from symmetries.group import FiniteGroup
 from symmetries.internal import Internal, ParticleHole, SpinFlip, TimeReversal
+from symmetries.little_group import LittleIrrep
 from symmetries.named import named_point_group, schoenflies
 from symmetries.names import isometry_name
-from symmetries.little_group import LittleIrrep
 from symmetries.permutation_group import PermutationGroup
 from symmetries.point_group import C, D, PointGroup, inversion, point_group
 from symmetries.projective import ProjectiveIrrep, projective_characters, projective_irreps
@@ -29,8 +29,8 @@ __all__ = [
     "GradketError",
     "Internal",
     "Irrep",
-    "ParticleHole",
     "LittleIrrep",
+    "ParticleHole",
     "PermutationGroup",
     "PointGroup",
     "ProjectiveIrrep",
