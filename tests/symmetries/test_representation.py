@@ -7,6 +7,7 @@ import pytest
 
 import symmetries
 from symmetries import FiniteGroup, SymmetryError, character_table, irrep_matrices, projective_irreps
+from tests.symmetries.test_characters import special_linear
 
 QUATERNIONS = FiniteGroup.from_generators(np.array([[2, 3, 1, 0, 7, 6, 4, 5], [4, 5, 6, 7, 1, 0, 3, 2]]))
 KLEIN = FiniteGroup(np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]))
@@ -125,6 +126,40 @@ def test_double_groups(generators, dimensions):
     points = symmetries.PointGroup.generate(generators)
     multiplier = multiplier_of(points.group, spin_half(points.matrices))
     assert check_projective(points.group, multiplier) == dimensions
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        QUATERNIONS,
+        symmetries.D(8).group,
+        special_linear(3),
+        special_linear(5),
+        QUATERNIONS.direct_product(symmetries.D(4).group),
+        FiniteGroup.cyclic(3).direct_product(QUATERNIONS),
+        FiniteGroup.cyclic(6),
+    ],
+    ids=["Q8", "D8", "SL(2,3)", "SL(2,5)", "Q8 x D4", "C3 x Q8", "C6"],
+)
+def test_central_extensions(group):
+    """Irreps over one character of the centre are the projective irreps of the quotient with its multiplier."""
+    quotient, _ = group.quotient(group.centre)
+    section = group.cosets(group.centre)[:, 0]
+    table = group.product_table
+    products = table[section[:, None], section[None, :]]
+    central = table[products, group.inverse[section[quotient.product_table]]]
+    irreps = character_table(group).irreps
+    over: dict[tuple, list] = {}
+    for irrep in irreps:
+        scalars = irrep.characters / irrep.dimension
+        over.setdefault(tuple(np.round(scalars[group.centre], 6)), []).append(irrep)
+    assert len(over) == len(group.centre)
+    for members in over.values():
+        multiplier = members[0].characters[central] / members[0].dimension
+        assert check_projective(quotient, multiplier) == sorted(irrep.dimension for irrep in members)
+        rows = {tuple(np.round(irrep.characters[section], 6) + 0.0) for irrep in members}
+        found = projective_irreps(quotient, multiplier)
+        assert {tuple(np.round(irrep.characters, 6) + 0.0) for irrep in found} == rows
 
 
 def test_gauge():
