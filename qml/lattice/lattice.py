@@ -35,6 +35,7 @@ from qml.lattice.torus import (
     exact_phases,
     shortest,
 )
+from symmetries.zone import reciprocal, special_points
 
 
 @dataclass(frozen=True, init=False)
@@ -351,7 +352,7 @@ class Lattice:
     @property
     def reciprocal(self) -> Float[np.ndarray, "d d"]:
         """Rows $b_j$ with $a_i \\cdot b_j = 2\\pi\\delta_{ij}$."""
-        return momentum.reciprocal(self)
+        return reciprocal(np.asarray(self.cell))
 
     @property
     def momentum_numbers(self) -> Int[np.ndarray, "momenta d"]:
@@ -365,12 +366,12 @@ class Lattice:
             >>> len(Square([[4, 2], [-2, 4]]).momentum_numbers)
             20
         """
-        return momentum.momentum_numbers(self)
+        return np.array(momentum.zone(self).momenta())
 
     def momenta(self, cartesian: bool = True) -> Float[np.ndarray, "momenta d"]:
         """The momenta that one particle can have here, in the order of `momentum_numbers`.
 
-        With a twist they are shifted: $k \\cdot T_i = 2\\pi n_i + \\phi_i$.
+        With a twist they are shifted: $k \\cdot T_i = 2\\pi n_i + \\phi_i$. Nothing is said across open axes: the part of $k$ there is zero.
 
         Args:
             cartesian: Cartesian components, in the first Brillouin zone; or in units of the rows of `reciprocal`.
@@ -381,8 +382,7 @@ class Lattice:
             >>> (Chain(4).momenta() / np.pi).ravel().tolist(), Chain(4).momenta(cartesian=False).ravel().tolist()
             ([0.0, 0.5, 1.0, -0.5], [0.0, 0.25, 0.5, 0.75])
         """
-        units = momentum.momenta(self)
-        return self.first_zone(units @ self.reciprocal) if cartesian else units
+        return momentum.momenta(self, cartesian)
 
     @property
     def special_points(self) -> dict[str, Float[np.ndarray, " d"]]:
@@ -396,7 +396,11 @@ class Lattice:
             >>> sorted(Triangular(3).special_points)
             ['Gamma', 'K', 'M']
         """
-        return {name: point @ self.reciprocal for name, point in momentum.special_points(self).items()}
+        return {
+            name: point @ self.reciprocal
+            for name, point in special_points(np.asarray(self.cell)).items()
+            if name != "Γ"
+        }
 
     def named_momenta(self) -> dict[str, tuple[int, ...]]:
         """Labels, as in `momentum_numbers`, of the special points that are allowed here.
@@ -408,7 +412,7 @@ class Lattice:
             >>> Triangular(6).named_momenta()
             {'Gamma': (0, 0), 'M': (3, 0), 'K': (2, 4)}
         """
-        return momentum.named_momenta(self)
+        return momentum.zone(self).named_momenta()
 
     def first_zone(self, k: Any) -> Float[np.ndarray, "*batch d"]:
         """The momentum of the first Brillouin zone that differs from $k$ by a reciprocal vector.

@@ -105,6 +105,8 @@ LABELLED = [
     Chain(3, twist=math.pi),
     Square(4, 6),
     Square(4, 4, periodic=(True, False)),
+    Triangular(4, 3, periodic=(True, False)),
+    Square(2, 3, periodic=False),
     Square([[4, 2], [-2, 4]]),
     Triangular(6),
     Triangular([[2, 2], [-2, 4]]),
