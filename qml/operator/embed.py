@@ -16,9 +16,9 @@ from qml._core.errors import SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Product
 from qml.operator.base import AbstractOperator, rows_of, table
-from qml.operator.coefficients import coefficient_dtype, is_traced, on_host, stack
+from qml.operator.coefficients import coefficient_dtype, is_scalar, is_traced, on_host, stack
 from qml.operator.fermion import FermionStrings, FermionSum
-from qml.operator.ladder import LadderSum, is_scalar
+from qml.operator.ladder import LadderSum
 from qml.operator.matrices import TableMap
 from qml.operator.occupation import configurations
 from qml.operator.pauli import PauliSum

@@ -1,7 +1,6 @@
 """Sums of strings of creation and annihilation operators: the algebra that fermions and bosons share."""
 
 import abc
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from qml._core.errors import DataError, ShapeError, SpaceError
 from qml._core.types import Array, Inexact
 from qml.hilbert import AbstractHilbert
 from qml.operator.base import AbstractOperator
-from qml.operator.coefficients import coefficient_dtype, is_traced, on_host, stack, sum_to
+from qml.operator.coefficients import coefficient_dtype, is_scalar, is_traced, on_host, stack, sum_to
 from qml.operator.ladder_strings import Expansion, Key, LadderStrings, expand, products
 from qml.operator.occupation import check_predicate
 
@@ -309,11 +308,6 @@ def check_totals(strings: LadderStrings, coefficients: np.ndarray | None, hilber
             expected=f"terms that keep every total of {hilbert}",
             try_="a space without that total, or terms that conserve it",
         )
-
-
-def is_scalar(value: Any) -> bool:
-    """True for a number, or an array of one."""
-    return isinstance(value, numbers.Number) or (isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0)
 
 
 def _is_hermitian(strings: LadderStrings, values: np.ndarray) -> bool:

@@ -105,10 +105,10 @@ def test_kondo():
         space = Constrained(product, lambda x, t=total: x[..., 0] + jnp.sum(x[..., 1:3] - x[..., 3:5], axis=-1) == t)
         block = kondo(space)
         sectors.append(np.linalg.eigvalsh(block.to_dense()))
-        vector = np.arange(1.0, space.size + 1)
-        np.testing.assert_allclose(block.apply(vector), block.to_dense() @ vector, atol=1e-13)
-        with pytest.raises(SpaceError, match="leaves"):
-            embed(PauliSum({"X": 1.0}, Spin(1)), space, 0)
+    vector = np.arange(1.0, space.size + 1)
+    np.testing.assert_allclose(block.apply(vector), block.to_dense() @ vector, atol=1e-13)
+    with pytest.raises(SpaceError, match="leaves"):
+        embed(PauliSum({"X": 1.0}, Spin(1)), space, 0)
     np.testing.assert_allclose(np.sort(np.concatenate(sectors)), levels, atol=1e-12)
     assert abs(float(ground_state(full).energies[0]) - levels[0]) < 1e-10
 

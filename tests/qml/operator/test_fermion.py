@@ -23,7 +23,7 @@ numbers = st.tuples(st.integers(-8, 8), st.integers(-8, 8)).map(lambda v: (v[0] 
 sums = st.dictionaries(words, numbers, max_size=6)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(sums, sums)
 def test_algebra(a, b):
     """Random complex sums, not Hermitian, in any order of their operators: every operation is that of the matrices."""
