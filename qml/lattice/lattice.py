@@ -371,7 +371,8 @@ class Lattice:
     def momenta(self, cartesian: bool = True) -> Float[np.ndarray, "momenta d"]:
         """The momenta that one particle can have here, in the order of `momentum_numbers`.
 
-        With a twist they are shifted: $k \\cdot T_i = 2\\pi n_i + \\phi_i$. Nothing is said across open axes: the part of $k$ there is zero.
+        With a twist they are shifted: $k \\cdot T_i = 2\\pi n_i + \\phi_i$.
+        Perpendicular to the periodic axes $k$ is zero.
 
         Args:
             cartesian: Cartesian components, in the first Brillouin zone; or in units of the rows of `reciprocal`.
