@@ -589,3 +589,64 @@ def test_isometries_are_a_group_for_random_crystals():
         assert len(found.steps) == 2 and found.denominator == 2
         assert found.shifts[1].tolist() == [1, 0]
         assert symmetries.space_group(lattice).order == 12
+
+
+def orbit(cell, generators, seed, extent, sites):
+    """A crystal of generic sites, moved by all products of some isometries, about an arbitrary point; their number."""
+    inverse, random = np.linalg.inv(cell), np.random.default_rng(seed)
+    found = [(np.eye(len(cell)), np.zeros(len(cell)))]
+    for matrix, move in found:  # grows while it is read
+        for turn, shift in generators:
+            new = (turn @ matrix, (shift + turn @ (move @ cell) @ inverse) % 1)
+            gaps = [np.abs(new[0] - r).max() + np.abs((new[1] - t + 0.5) % 1 - 0.5).max() for r, t in found]
+            if min(gaps) > 1e-6:
+                found.append(new)
+    points = random.uniform(size=(sites, len(cell))) @ cell
+    places = np.concatenate([points @ matrix.T + move @ cell for matrix, move in found]) + random.uniform(
+        size=len(cell)
+    )
+    return Lattice(cell, extent, random.permutation((places @ inverse) % 1 @ cell)), len(found)
+
+
+def about_z(n):
+    c, s = np.cos(2 * np.pi / n), np.sin(2 * np.pi / n)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+
+
+FLAT, BOX, TALL = np.diag([1, 1.2]), np.diag([1, 1.2, 1.5]), np.diag([1, 1, 1.3])
+HEXAGONAL = np.array([[1, 0, 0], [-0.5, 0.75**0.5, 0], [0, 0, 1.4]])
+HALF_X, HALF_Y, HALF_Z = np.diag([1.0, -1, -1]), np.diag([-1.0, 1, -1]), np.diag([-1.0, -1, 1])
+NAMED = {  # name: cell, generators, order, irreps at X (1/2, 0[, 0])
+    "pg": (FLAT, [(np.diag([1.0, -1]), [0.5, 0])], 2, [1, 1]),
+    "pmg": (FLAT, [(np.diag([1.0, -1]), [0.5, 0]), (-np.eye(2), [0, 0])], 4, [2]),
+    "pgg": (FLAT, [(np.diag([1.0, -1]), [0.5, 0.5]), (-np.eye(2), [0, 0])], 4, [2]),
+    "p4g": (np.eye(2), [(about_z(4)[:2, :2], [0, 0]), (np.diag([1.0, -1]), [0.5, 0.5])], 8, [2]),
+    "P2_1": (BOX, [(HALF_Z, [0, 0, 0.5])], 2, [1, 1]),
+    "P2_1 2_1 2_1": (BOX, [(HALF_Z, [0.5, 0, 0.5]), (HALF_Y, [0, 0.5, 0.5])], 4, [2]),
+    "P4_1": (TALL, [(about_z(4), [0, 0, 0.25])], 4, [1, 1]),
+    "P4_1 2_1 2": (TALL, [(about_z(4), [0.5, 0.5, 0.25]), (HALF_X @ about_z(4), [0, 0, 0])], 8, [2]),
+    "P4_2/mnm": (TALL, [(about_z(4), [0.5] * 3), (-np.eye(3), [0] * 3), (HALF_X, [0.5] * 3)], 16, [2, 2]),
+    "P6_1": (HEXAGONAL, [(about_z(6), [0, 0, 1 / 6])], 6, [1, 1]),
+    "P6_3/mmc": (HEXAGONAL, [(about_z(6), [0, 0, 0.5]), (-np.eye(3), [0] * 3), (HALF_X, [0] * 3)], 24, [1] * 8),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_groups_of_the_tables(name):
+    """Crystals made by a group of the International Tables about any point: found again, with the same characters.
+
+    Irreps at X as in Bradley and Cracknell: the glides and screws of pmg, pgg, p4g, P2_1 2_1 2_1 ... pair them up.
+    """
+    cell, generators, order, at_x = NAMED[name]
+    extent = (2, 2) if len(cell) == 2 else (2, 2, 1)
+    moves = [(matrix, np.array(shift, float)) for matrix, shift in generators]
+    for seed in range(2):
+        lattice, made = orbit(np.asarray(cell, float), moves, seed, extent, 3 if order < 4 else 1)
+        group = symmetries.space_group(lattice)
+        assert (made, group.point_group.order) == (order, order) and not group.is_symmorphic
+        table, moved = group.group.product_table, group.permutations
+        for a in group.group.generators:
+            assert np.array_equal(moved[table[:, a]], moved[:, moved[a]])
+        assert rows(group.characters.values) == rows(symmetries.character_table(group.group).values)
+        x = (1, *[0] * (len(cell) - 1))
+        assert [irrep.dimension for irrep in group.little_irreps(x)] == at_x
