@@ -89,6 +89,9 @@ def test_kitaev():
     assert nx.is_isomorphic(known, mine, edge_match=match)
     assert KitaevHoneycomb(3, 2).edges() == Honeycomb(3, 2).edges()
     assert [len(KitaevHoneycomb(3, periodic=False).edges(color=color)) for color in "xyz"] == [9, 6, 6]
+    kitaev = KitaevHoneycomb(3)
+    group = symmetries.space_group(kitaev, keep={color: kitaev.edges(color=color) for color in "xyz"})
+    assert (group.order, group.point_group.order) == (18, 2)
     for site in range(18):
         near = [c for pair, c in zip(KitaevHoneycomb(3).edges(), KitaevHoneycomb(3).edge_colors()) if site in pair]
         assert sorted(near) == ["x", "y", "z"]
