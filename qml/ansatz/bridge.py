@@ -14,6 +14,7 @@ from flax import linen, nnx
 from qml._core.errors import GradketError, ShapeError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Params
+from qml.ansatz.gcnn import GCNN
 from qml.ansatz.symmetrise import Projection, Symmetrised, call_projection
 from qml.ansatz.updates import LocallyUpdated, LocalUpdate
 from qml.hilbert import AbstractHilbert
@@ -120,7 +121,7 @@ def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Par
                 try_="an ansatz of this space",
             )
         return ansatz, params
-    apply, params, name = _split(model, hilbert.n_sites, key)
+    apply, params, name = _split(model, hilbert, key)
     _check_params(params, name)
     dtype = _check_output(apply, params, hilbert.n_sites, name)
     known = isinstance(model, LocallyUpdated) and isinstance(hilbert, AbstractHilbert)
@@ -128,13 +129,19 @@ def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Par
     return Ansatz(apply, hilbert.n_sites, dtype, name, updates), params
 
 
-def _split(model: Any, n_sites: int, key: Any) -> tuple[Callable[..., Any], Params, str]:
-    name = type(model).__name__
+def _split(model: Any, hilbert: Any, key: Any) -> tuple[Callable[..., Any], Params, str]:
+    name, n_sites = type(model).__name__, hilbert.n_sites
     if isinstance(model, Symmetrised):
-        inner, params = to_ansatz(model.model, _Sites(n_sites), key=key)
-        return _Bound(call_projection, Projection.of(inner, model.sector)), params, f"Symmetrised({inner.name})"
+        inner, params = to_ansatz(model.model, hilbert, key=key)
+        return (
+            _Bound(call_projection, Projection.of(inner, model.sector, hilbert)),
+            params,
+            f"Symmetrised({inner.name})",
+        )
     if isinstance(model, nnx.Module):
         _refuse_batch_layers(model)
+        if isinstance(model, GCNN):
+            model.check_space(hilbert)
         graph, params, rest = nnx.split(model, nnx.Param, ...)
         return _Bound(_call_nnx, (graph, jax.tree.structure(params), _Frozen.of(rest))), nnx.to_pure_dict(params), name
     if isinstance(model, eqx.Module):
@@ -156,11 +163,6 @@ def _split(model: Any, n_sites: int, key: Any) -> tuple[Callable[..., Any], Para
         expected="a Flax (NNX or Linen) or Equinox module, or a pair (init, apply) or (params, apply)",
         try_="(params, lambda params, x: ...), which returns log psi for x[batch, sites]",
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Sites:
-    n_sites: int
 
 
 @dataclasses.dataclass(frozen=True)

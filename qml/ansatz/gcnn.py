@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from qml._core.errors import ShapeError
+from qml._core.errors import ShapeError, SymmetryError
 from qml._core.types import Array
 from qml.ansatz.layers import log_sum_exp, normal, parameter_dtype, scaled_gelu
-from qml.ansatz.symmetrise import positive, sector_arrays
+from qml.ansatz.symmetrise import Images
 
 
 class GCNN(nnx.Module):
@@ -19,9 +19,11 @@ class GCNN(nnx.Module):
     Features live on group elements. With $(g^{-1}x)_s = x_{g(s)}$: lifting $y_g = \sum_s W_s (g^{-1}x)_s + b$,
     layers $y'_g = y_g + \sum_k V_k\,\sigma(y)_{gk} + b$, amplitudes and phases $f_g = A_g + i\phi_g$, and
 
-    $\psi(x) = \sum_g \bar\chi_g\, e^{f_g(x)}$,
+    $\psi(x) = \sum_g \bar\chi_g\, \overline{\gamma_g(x)}\, e^{f_g(x)}$,
 
     so that $\psi(g^{-1}x) = \chi_g\,\psi(x)$ for a one-dimensional irrep, i.e. $g|\psi\rangle = \chi_g|\psi\rangle$.
+    The factor in $g^{-1}|x\rangle = \gamma_g(x)\,|g^{-1}x\rangle$ holds signs of fermions and phases of twists; it is
+    1 for spins on a plain lattice.
 
     Args:
         sector: a `symmetries.Sector`.
@@ -29,11 +31,12 @@ class GCNN(nnx.Module):
         features: features per group element, >= 1.
         phase: whether there is a phase $\phi$. Without it, and with positive characters, log psi is real.
         dtype: of the parameters, real.
+        hilbert: the space of the configurations; spins 1/2 if left out. Needed for particles and higher spins.
         rngs: random streams of Flax.
 
     Raises:
         ShapeError: a size is out of range, or the dtype is complex.
-        SymmetryError: the sector lacks permutations.
+        SymmetryError: this is no sector, or it has no representation on the space.
 
     Example:
         >>> import jax.numpy as jnp
@@ -55,6 +58,7 @@ class GCNN(nnx.Module):
         features: int = 4,
         phase: bool = True,
         dtype: Any = float,
+        hilbert: Any = None,
         rngs: nnx.Rngs,
     ):
         dtype = parameter_dtype(dtype, "GCNN")
@@ -65,14 +69,12 @@ class GCNN(nnx.Module):
                 expected="a real dtype and positive sizes",
                 try_="GCNN(sector, layers=2, features=4, rngs=nnx.Rngs(0))",
             )
-        permutations, characters = sector_arrays(sector)
-        order, sites = permutations.shape
+        self.sector, self.images = sector, Images.of(sector, hilbert)
+        order, sites = self.images.action.permutations.shape
         products = np.asarray(sector.group.product_table)
-        self.permutations = permutations
         self.products = products
         self.relative = products[np.asarray(sector.group.inverse)]
-        self.weights = np.conj(characters)
-        self.complex_out = bool(phase or not positive(characters))
+        self.complex_out = bool(phase or not self.images.positive)
         self.lift = nnx.Param(normal(rngs.params(), (features, sites), dtype, sites**-0.5))
         std = (features * order) ** -0.5
         self.kernels = nnx.List(
@@ -81,15 +83,33 @@ class GCNN(nnx.Module):
         self.biases = nnx.List([nnx.Param(jnp.zeros((features,), dtype)) for _ in range(layers)])
         self.head = nnx.Param(normal(rngs.params(), (2 if phase else 1, features), dtype, 0.1 * features**-0.5))
 
+    def check_space(self, hilbert: Any) -> None:
+        """Raise if the sector acts otherwise on a space than on the one this network was made for.
+
+        Raises:
+            SymmetryError: signs, phases or local states differ.
+        """
+        mine, there = self.images.action, self.sector.on(hilbert)
+        plain = mine.is_trivial and there.is_trivial and not mine.reversed.any()
+        if mine != there and not (plain and np.array_equal(mine.permutations, there.permutations)):
+            raise SymmetryError(
+                "This GCNN was made for another space.",
+                got=f"{hilbert}",
+                expected=f"local states {mine.local_states}{', fermions' if mine.fermionic else ''}, the same totals",
+                try_="GCNN(sector, hilbert=hilbert, ...)",
+            )
+
     def __call__(self, x: Array) -> Array:
-        y = jnp.einsum("cs,bgs->bcg", self.lift[...], x[:, self.permutations])
+        moved = self.images.configurations(x, inverse=True)
+        y = jnp.einsum("cs,bgs->bcg", self.lift[...], moved)
         y = y + self.biases[0][...][None, :, None]
         for kernel, bias in zip(self.kernels, list(self.biases)[1:], strict=True):
             z = group_convolution(kernel[...], scaled_gelu(y), jnp.asarray(self.relative), jnp.asarray(self.products))
             y = y + z + bias[...][None, :, None]
         out = jnp.einsum("oc,bcg->obg", self.head[...], jax.nn.gelu(y))
         log_values = jax.lax.complex(out[0], out[1]) if out.shape[0] == 2 else out[0]
-        return log_sum_exp(self.weights, log_values, self.complex_out)
+        weights = self.images.coefficients(x, inverse=True)
+        return log_sum_exp(weights, log_values, self.complex_out)
 
 
 @jax.custom_jvp

@@ -37,7 +37,7 @@ def log_sum_exp(coefficients: Any, log_values: Inexact[Array, "batch terms"], co
     r"""$\log\sum_k c_k e^{f_k}$ along the last axis, with signs or phases.
 
     Args:
-        coefficients: `[terms]`, real or complex.
+        coefficients: `[terms]`, `[1, terms]` or `[batch, terms]`, real or complex.
         log_values: $f$.
         complex_out: if False, the coefficients are positive and the result is as real as $f$.
 
@@ -51,7 +51,7 @@ def log_sum_exp(coefficients: Any, log_values: Inexact[Array, "batch terms"], co
         values = values.astype(jnp.result_type(values.dtype, jnp.complex64))
     weights = jnp.asarray(coefficients)
     weights = (weights if jnp.iscomplexobj(values) else weights.real).astype(values.dtype)
-    total = jnp.sum(weights[None, :] * values, axis=-1)
+    total = jnp.sum(jnp.atleast_2d(weights) * values, axis=-1)
     zero = total == 0
     safe = jnp.log(jnp.where(zero, 1.0, total)) + shift[:, 0]
     return jnp.where(zero, -jnp.inf, safe)

@@ -10,7 +10,7 @@ import symmetries
 from qml._core.errors import ShapeError, SymmetryError
 from qml.ansatz import GCNN, MLP, Symmetrised, to_ansatz
 from qml.ansatz.gcnn import group_convolution
-from qml.hilbert import Spin
+from qml.hilbert import Boson, Spin, SpinfulFermion, SpinlessFermion
 from qml.lattice import Chain, Square
 
 CHAIN = symmetries.space_group(Chain(6))
@@ -101,3 +101,58 @@ def test_bad_input():
     for bad in ({"layers": 0}, {"features": 0}, {"dtype": complex}):
         with pytest.raises(ShapeError, match="real parameters"):
             GCNN(symmetries.Sector(CHAIN), rngs=nnx.Rngs(0), **bad)
+
+
+def half_filled(sites):
+    return symmetries.ParticleHole(-1, signs=(-1) ** np.arange(sites))
+
+
+SPACES = {
+    "spin flip": (Spin(6), CHAIN, (symmetries.SpinFlip(-1),)),
+    "spin flip in Sz=0": (Spin(6, magnetisation=0), CHAIN, (symmetries.SpinFlip(1),)),
+    "spin one": (Spin(4, s=1), symmetries.space_group(Chain(4)), (symmetries.SpinFlip(-1),)),
+    "fermions": (SpinlessFermion(6, n_fermions=2), CHAIN, ()),
+    "particle-hole": (SpinlessFermion(6, n_fermions=3), CHAIN, (half_filled(6),)),
+    "antiperiodic": (SpinlessFermion(6, n_fermions=2), symmetries.translation_group(Chain(6, twist=np.pi)), ()),
+    "two spins": (SpinfulFermion(4, n_up=2, n_down=2), symmetries.space_group(Chain(4)), (symmetries.SpinFlip(-1),)),
+    "bosons": (Boson(4, n_max=2, n_particles=3), symmetries.space_group(Chain(4)), ()),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("kind", ["gcnn", "projected", "rotated"])
+def test_signs_and_internal_symmetries(name, kind):
+    """The projection of an ansatz is the sector's projection of its full vector; a GCNN lies in its sector."""
+    space, group, internal = SPACES[name]
+    momentum = len(internal) - 1  # 0 with an internal symmetry, the last one without
+    label = group.irreps(momentum)[-1]
+    sector = symmetries.Sector(group, momentum, label, internal)
+    if kind == "rotated":
+        sector = sector.rotated((-1) ** np.arange(sector.n_sites))
+    x, n = space.all_states(), space.n_sites
+    if kind == "gcnn":
+        model = GCNN(sector, layers=2, features=2, hilbert=space, rngs=nnx.Rngs(1))
+        ansatz, params = to_ansatz(model, space)
+        psi = np.exp(np.asarray(ansatz.log_psi(params, x)))
+        wanted = sector.project(psi, hilbert=space)
+    else:
+        inner = MLP(n, layers=1, features=5, rngs=nnx.Rngs(1))
+        plain, inner_params = to_ansatz(inner, space)
+        ansatz, params = to_ansatz(Symmetrised(inner, sector), space)
+        psi = np.exp(np.asarray(ansatz.log_psi(params, x)))
+        full = np.exp(np.asarray(plain.log_psi(inner_params, x)))
+        wanted = sector.project(full, hilbert=space) * len(sector.characters) / sector.dimension
+    np.testing.assert_allclose(psi, wanted, atol=1e-12 * np.abs(psi).max() + 1e-13)
+    dimension = sector.sector_dimension(hilbert=space)
+    assert (np.abs(psi).max() > 1e-6) == (dimension > 0)
+
+
+def test_networks_for_other_spaces_are_refused():
+    sector = symmetries.Sector(CHAIN)
+    network = GCNN(sector, layers=1, features=1, rngs=nnx.Rngs(0))
+    with pytest.raises(SymmetryError, match="made for another space"):
+        to_ansatz(network, SpinlessFermion(6))
+    assert to_ansatz(network, Spin(6, s=1))[0].n_sites == 6
+    flip = symmetries.Sector(CHAIN, internal=symmetries.SpinFlip(1))
+    with pytest.raises(SymmetryError, match="has no spin"):
+        to_ansatz(Symmetrised(MLP(6, rngs=nnx.Rngs(0)), flip), SpinlessFermion(6))
