@@ -43,7 +43,12 @@ def test_algebra(a, b):
         assert operator.is_hermitian == np.allclose(matrix, matrix.conj().T, atol=1e-11)
 
 
-@pytest.mark.parametrize("space", [SPACE, SpinlessFermion(N, n_fermions=2), SpinfulFermion(2), SpinfulFermion(2, 1, 1)])
+PART = Constrained(SPACE, totals={(0, 1): 1})
+
+
+@pytest.mark.parametrize(
+    "space", [SPACE, SpinlessFermion(N, n_fermions=2), SpinfulFermion(2), SpinfulFermion(2, 1, 1), PART]
+)
 def test_every_form(space):
     """Dense, sparse, matrix-free and configuration by configuration, in constrained spaces too."""
     rng = np.random.default_rng(0)

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 from qml._core.errors import ShapeError, SpaceError
 from qml.ansatz import to_ansatz
 from qml.estimate import local_values
-from qml.exact import ground_state
+from qml.exact import evolve, ground_state
 from qml.hilbert import Boson, Constrained, Spin, SpinfulFermion, SpinlessFermion
 from qml.lattice import Chain, Square, Triangular
 from qml.operator import BosonSum, FermionSum
@@ -266,6 +267,15 @@ def test_local_values(kind):
     psi = np.exp(np.asarray(log_psi(weights, x)))
     expected = np.asarray(operator.to_dense()) @ psi / psi
     np.testing.assert_allclose(local_values(ansatz, params, operator, x), expected, atol=1e-11)
+
+
+def test_evolution():
+    """Real time by Chebyshev, whose interval is that of bound(), against the exponential."""
+    space = SpinfulFermion(3, n_up=2, n_down=1)
+    operator = Hubbard(space, Chain(3, twist=0.3), u=4.0)
+    vector = np.eye(space.size)[1]
+    expected = scipy.linalg.expm(-0.7j * np.asarray(operator.to_dense())) @ vector
+    np.testing.assert_allclose(evolve(operator, vector, [0.7]).vectors[0], expected, atol=1e-11)
 
 
 def test_bad_input():
