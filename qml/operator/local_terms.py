@@ -40,6 +40,13 @@ def merge_terms(terms: Sequence[Term], hilbert: AbstractHilbert) -> tuple[tuple[
         if is_traced(matrix):
             hermitian &= all(m.hermitian for m in members)
         else:
+            if not np.all(np.isfinite(matrix)):
+                raise DataError(
+                    "A matrix element is not finite.",
+                    got=f"a matrix on sites {sites}",
+                    expected="finite numbers",
+                    try_="check the data it came from",
+                )
             size = np.max([np.max(np.abs(m.matrix)) for m in members])
             matrix = np.where(np.abs(matrix) > _ROUNDING * 1e-3 * size, matrix, 0)  # what cancels is exactly zero
             present, hermitian = matrix != 0, hermitian and is_hermitian(matrix)
@@ -48,11 +55,6 @@ def merge_terms(terms: Sequence[Term], hilbert: AbstractHilbert) -> tuple[tuple[
     for (_, pattern), members in sorted(groups.items(), key=lambda item: item[0]):
         matrices = [m for _, m in members]
         known = not any(is_traced(m) for m in matrices)
-        if known and not np.all(np.isfinite(np.stack(matrices))):
-            bad = [sites for sites, m in members if not np.all(np.isfinite(m))]
-            raise DataError(
-                "A matrix element is not finite.", got=f"sites {bad[0]}", expected="finite numbers", try_="the data"
-            )
         stacked = np.stack(matrices) if known else jnp.stack([jnp.asarray(m) for m in matrices])
         blocks.append(jnp.asarray(stacked, coefficient_dtype(stacked)))
         places.append(Places(tuple(sites for sites, _ in members), pattern))

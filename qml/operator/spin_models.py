@@ -178,9 +178,9 @@ def Chiral(hilbert: AbstractHilbert, lattice: Any, *, k: Any = 1.0) -> SpinOpera
 
 
 def Kitaev(hilbert: AbstractHilbert, lattice: Any, *, kx: Any = -1.0, ky: Any = -1.0, kz: Any = -1.0) -> PauliSum:
-    r"""Kitaev model in Pauli matrices, $H = \sum_\gamma k_\gamma \sum_{\langle ab\rangle_\gamma} \sigma^\gamma_a \sigma^\gamma_b$.
+    r"""Kitaev model, $H = \sum_\gamma k_\gamma \sum_{\langle ab\rangle_\gamma} \sigma^\gamma_a \sigma^\gamma_b$.
 
-    Kitaev's $J_\gamma$ is $-k_\gamma$.
+    In Pauli matrices; Kitaev's $J_\gamma$ is $-k_\gamma$.
 
     Args:
         hilbert: spin-1/2 space of the lattice's sites.

@@ -1,7 +1,6 @@
 """Operators with coefficients that depend on time: callables in front of operators."""
 
 import functools
-from collections.abc import Callable, Iterable
 from typing import Any, final
 
 import equinox as eqx
@@ -48,7 +47,7 @@ class TimeDependent(eqx.Module):
     operators: tuple[AbstractOperator, ...]
     functions: tuple[Any, ...]
 
-    def __init__(self, static: AbstractOperator | None = None, terms: Iterable[tuple[Callable, AbstractOperator]] = ()):
+    def __init__(self, static: AbstractOperator | None = None, terms: Any = ()):
         try:
             pairs = [(f, o) for f, o in terms]
             good = all(callable(f) and isinstance(o, AbstractOperator) for f, o in pairs)
