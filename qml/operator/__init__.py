@@ -4,6 +4,7 @@ from qml.operator.algebra import anticommutator, as_local, commutator
 from qml.operator.base import AbstractOperator
 from qml.operator.boson import BosonSum
 from qml.operator.boson_models import BoseHubbard
+from qml.operator.commute import check_commutes, commutes
 from qml.operator.compact import Compacted
 from qml.operator.embed import TensorSum, embed
 from qml.operator.fermion import FermionSum
@@ -59,7 +60,9 @@ __all__ = [
     "anticommutator",
     "as_local",
     "bond_current",
+    "check_commutes",
     "commutator",
+    "commutes",
     "create",
     "current",
     "density_density",
