@@ -63,7 +63,7 @@ class Space:
         return cls(components, bool(getattr(hilbert, "fermionic", False)), states, tuple(sums))
 
 
-def check_internal(internal: tuple[Internal, ...], n_sites: int) -> None:
+def check_internal(internal: tuple[Any, ...], n_sites: int) -> None:
     """Raise if an entry is no internal symmetry, comes twice, or has phases for other sites."""
     for one in internal:
         if not isinstance(one, Internal):
