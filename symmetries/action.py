@@ -301,5 +301,5 @@ def ratio(one: Maps, two: Maps, totals: Totals) -> np.ndarray | None:
 
 def _clean(values: np.ndarray) -> np.ndarray:
     """Numbers of modulus one with the rounding of long products taken out where they are +-1 or +-i."""
-    whole = np.round(values.real) + 1j * np.round(values.imag)
+    whole = np.round(np.real(values)) + 1j * np.round(np.imag(values))
     return np.where(np.abs(values - whole) < 1e-12, whole, values / np.abs(values))

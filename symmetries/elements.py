@@ -1,6 +1,5 @@
 """From groups and internal symmetries to maps of configurations, and the proof that these form a representation."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -8,59 +7,11 @@ import numpy as np
 from jaxtyping import Complex, Int
 
 from symmetries._errors import SymmetryError
-from symmetries.action import TOLERANCE, Action, Maps, Totals, as_action, product, ratio
-from symmetries.characters import Irrep, character_table
+from symmetries.action import TOLERANCE, Action, Maps, as_action, product, ratio
+from symmetries.characters import character_table
 from symmetries.internal import Internal
+from symmetries.modes import Space
 from symmetries.representation import irrep_matrices
-
-
-@dataclass(frozen=True)
-class Space:
-    """What the action of a symmetry depends on: modes of a site, statistics, local states, fixed totals.
-
-    Args:
-        components: modes of each site; all modes of the first component come first.
-        fermionic: whether the modes are those of fermions.
-        local_states: values of one mode in basis order.
-        totals: groups of modes, each with the sum of its digits (occupations, or lowered steps of spins).
-    """
-
-    components: int
-    fermionic: bool
-    local_states: tuple[int, ...]
-    totals: Totals
-
-    @property
-    def highest(self) -> int:
-        """The largest digit of a mode."""
-        return len(self.local_states) - 1
-
-    @property
-    def has_spins(self) -> bool:
-        """Whether modes are spins: local states go down from the highest."""
-        return not self.fermionic and self.local_states[0] > self.local_states[-1]
-
-    @classmethod
-    def of(cls, hilbert: Any, n_sites: int) -> "Space":
-        """The facts about a space of `qml.hilbert`, or one that looks like it.
-
-        Raises:
-            SymmetryError: it has not one configuration entry for each site and component.
-        """
-        components = getattr(hilbert, "components", 1)
-        if hilbert.n_sites != components * n_sites:
-            raise SymmetryError(
-                "The space has another number of sites than the lattice of the sector.",
-                got=f"{hilbert.n_sites} entries in a configuration, {components} for each site",
-                expected=f"{components} x {n_sites} entries",
-                try_="a space on the lattice of the sector",
-            )
-        states = tuple(hilbert.local_states)
-        block, top = getattr(hilbert, "_block", None), len(states) - 1
-        totals = zip(block.parts, block.totals) if block is not None else ()
-        falling = states[0] > states[-1]  # totals count steps above the lowest state
-        sums = ((tuple(modes), top * len(modes) - total if falling else total) for modes, total in totals)
-        return cls(components, bool(getattr(hilbert, "fermionic", False)), states, tuple(sums))
 
 
 def check_internal(internal: tuple[Any, ...], n_sites: int) -> None:
@@ -115,9 +66,7 @@ def little_elements(source: Any, momentum: tuple[int, ...] | None) -> Int[np.nda
     """The elements that keep a momentum."""
     if momentum is None:
         return np.arange(len(source.permutations))
-    if hasattr(source, "little_elements"):
-        return np.asarray(source.little_elements(momentum))
-    return np.flatnonzero(np.isin(source.point_parts, source.little_group(momentum)))
+    return np.asarray(source.little_elements(momentum))
 
 
 @lru_cache(maxsize=256)
@@ -125,13 +74,7 @@ def irreps(source: Any, momentum: tuple[int, ...] | None) -> tuple[Any, ...]:
     """The irreps that a sector may have at a momentum, with their characters on the little group."""
     if momentum is None:
         return character_table(source.group).irreps
-    if hasattr(source, "little_irreps"):
-        return tuple(source.little_irreps(momentum))
-    elements, points = little_elements(source, momentum), source.little_group(momentum)
-    place = np.searchsorted(points, source.point_parts[elements])
-    phases = source.phases(momentum)[elements]
-    table = source.little_point_group(momentum).characters
-    return tuple(Irrep(one.label, one.dimension, phases * one.characters[place]) for one in table.irreps)
+    return tuple(source.little_irreps(momentum))
 
 
 def irrep_of(source: Any, momentum: tuple[int, ...] | None, label: str | None) -> Any:
@@ -351,9 +294,7 @@ def momenta(source: Any) -> list[Any]:
     """One momentum of each star; `None` alone of a group without translations."""
     if not hasattr(source, "momentum"):
         return [None]
-    everything = source.momenta if hasattr(source, "momenta") else np.ndindex(*source.extent)
-    everything = [tuple(int(n) for n in one) for one in (everything() if callable(everything) else everything)]
-    return [one for one in everything if one == source.star(one)[0]]
+    return [one for one in source.momenta() if one == source.star(one)[0]]
 
 
 def rotated(sector: Any, signs: Any) -> Any:
@@ -373,45 +314,6 @@ def rotated(sector: Any, signs: Any) -> Any:
         object.__setattr__(new, name, getattr(sector, name))
     object.__setattr__(new, "rotation", None if (array == 1).all() else tuple(array.tolist()))
     return new
-
-
-def counted(
-    n_sites: int, magnetisation: Any, local_states: int, particles: Any, components: int, fermionic: bool
-) -> Space:
-    """The space that the arguments of `Sector.sector_dimension` speak of."""
-    if particles is None and not fermionic:
-        states = tuple(range(local_states - 1, -local_states, -2)) if local_states > 1 else (0,)
-        n = n_sites * components
-        totals = () if magnetisation is None else ((tuple(range(n)), _lowered(magnetisation, n, local_states)),)
-        return Space(components, False, states, totals)
-    top = 1 if fermionic else local_states - 1
-    if particles is None:
-        return Space(components, fermionic, tuple(range(top + 1)), ())
-    numbers = tuple(particles) if isinstance(particles, (tuple, list)) else (particles,)
-    size = n_sites * components // len(numbers)
-    if len(numbers) not in (1, components) or not all(0 <= number <= top * size for number in numbers):
-        raise SymmetryError(
-            "No state has these numbers of particles.",
-            got=f"particles={particles} with {components} component(s) of {n_sites} sites, at most {top} on each",
-            expected="one number for each component, or one for all",
-            try_=f"particles={(n_sites // 2,) * components if components > 1 else n_sites // 2}",
-        )
-    totals = tuple((tuple(range(i * size, (i + 1) * size)), number) for i, number in enumerate(numbers))
-    return Space(components, fermionic, tuple(range(top + 1)), totals)
-
-
-def _lowered(magnetisation: Any, n_sites: int, local_states: int) -> int:
-    """How many steps below the highest state of all sites a magnetisation is."""
-    top = n_sites * (local_states - 1) / 2
-    steps = top - magnetisation
-    if steps != round(steps) or not 0 <= steps <= 2 * top:
-        raise SymmetryError(
-            "No state has this magnetisation.",
-            got=f"magnetisation={magnetisation} with {local_states} states on each of {n_sites} sites",
-            expected=f"one of {-top:g}, {1 - top:g} ... {top:g}",
-            try_=f"magnetisation={top % 1:g}",
-        )
-    return round(steps)
 
 
 def checked(x: np.ndarray, n_modes: int) -> np.ndarray:

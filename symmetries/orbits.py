@@ -1,9 +1,24 @@
 """The first configuration of each orbit, found for many configurations at once."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from symmetries.action import Action
+
+
+class Representatives(NamedTuple):
+    """What `Sector.representatives` gives.
+
+    `states` `[..., sites]`: the configuration of lowest basis index in each orbit. `elements` `[...]`: an element of
+    the group that brings the given configuration there. `norms` `[...]`: length of the projected configuration,
+    $\\sqrt{\\langle x|P|x\\rangle}$, the same all over an orbit when the irrep has dimension one.
+    """
+
+    states: np.ndarray
+    elements: Int[np.ndarray, "*batch"]
+    norms: Float[np.ndarray, "*batch"]
 
 
 def first(

@@ -4,30 +4,18 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Bool, Complex, Int
 
 from symmetries import elements as build
 from symmetries import orbits, permutation, traces
 from symmetries.action import Action, Totals
-from symmetries.elements import Space
 from symmetries.group import FiniteGroup
 from symmetries.internal import Internal
-
-
-class Representatives(NamedTuple):
-    """What `Sector.representatives` gives.
-
-    `states` `[..., sites]`: the configuration of lowest basis index in each orbit. `elements` `[...]`: an element of
-    the group that brings the given configuration there. `norms` `[...]`: length of the projected configuration,
-    $\\sqrt{\\langle x|P|x\\rangle}$, the same all over an orbit when the irrep has dimension one.
-    """
-
-    states: np.ndarray
-    elements: Int[np.ndarray, "*batch"]
-    norms: Float[np.ndarray, "*batch"]
+from symmetries.modes import Space, counted
+from symmetries.orbits import Representatives
 
 
 @dataclass(frozen=True, init=False)
@@ -342,7 +330,7 @@ class Sector:
         if hilbert is not None:
             space = Space.of(hilbert, self.n_sites)
         else:
-            space = build.counted(self.n_sites, magnetisation, local_states, particles, components, fermionic)
+            space = counted(self.n_sites, magnetisation, local_states, particles, components, fermionic)
         return traces.dimension(build.action_of(self, space), self.characters, self.dimension, space.totals)
 
     def representatives(self, x: Any, hilbert: Any = None) -> Representatives:

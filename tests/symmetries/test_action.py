@@ -11,9 +11,10 @@ import symmetries
 from qml.lattice import Chain
 from symmetries import Internal, ParticleHole, PermutationGroup, Sector, SpinFlip, SymmetryError, TimeReversal
 from symmetries.action import as_action, product
-from symmetries.elements import Space, group_maps, internal_maps
+from symmetries.elements import group_maps, internal_maps
+from symmetries.modes import Space
 
-FEW = settings(max_examples=25, deadline=None, derandomize=True)
+FEW = settings(max_examples=15, deadline=None, derandomize=True)
 
 
 def occupations(n, top=1):

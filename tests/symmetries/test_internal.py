@@ -156,7 +156,8 @@ def test_kramers(space, lattice, momentum, internal, kind):
     action = full.on(space)
     elements = [action.matrix(g, states) for g in range(action.order)]
     from symmetries.action import as_action
-    from symmetries.elements import Space, internal_maps
+    from symmetries.elements import internal_maps
+    from symmetries.modes import Space
 
     shape = Space.of(space, lattice.n_sites)
     theta = as_action(internal_maps(TimeReversal(), lattice.n_sites, shape), shape.fermionic, shape.local_states)
