@@ -11,7 +11,9 @@ import scipy.special
 
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Float, Inexact
-from qml.exact.spectrum import prepared
+from qml.exact.fastmap import fast_map
+from qml.exact.sectormap import sector_map
+from qml.exact.spectrum import prepared, sector_basis
 from qml.linalg import krylov
 from qml.operator import AbstractOperator
 
@@ -35,7 +37,13 @@ class Evolution(eqx.Module):
 
 
 def evolve(
-    operator: AbstractOperator, vector: Any, times: Any, *, imaginary: bool = False, tolerance: float = 1e-13
+    operator: AbstractOperator,
+    vector: Any,
+    times: Any,
+    *,
+    sector: Any = None,
+    imaginary: bool = False,
+    tolerance: float = 1e-13,
 ) -> Evolution:
     r"""Evolution $e^{-iHt} v$, or in imaginary time $e^{-Ht} v$ normalised, at each of some times ($\hbar = 1$).
 
@@ -47,6 +55,7 @@ def evolve(
         operator: Hermitian operator with known coefficients, in units of inverse time.
         vector: amplitudes `[size]` at time 0.
         times: ascending times `[times]`, in real time of any sign.
+        sector: a `symmetries.Sector` or its `SectorBasis`: all vectors are in that basis.
         imaginary: evolve in imaginary time.
         tolerance: bound on the error of one step, relative to the norm of the vector.
 
@@ -56,6 +65,7 @@ def evolve(
     Raises:
         ShapeError: the vector does not fit, or the times are no ascending list (negative in imaginary time).
         SpaceError: the operator is not Hermitian.
+        SymmetryError: the operator does not commute with the sector; the term that breaks it is named.
         PrecisionError: JAX runs in 32-bit mode.
 
     Example:
@@ -70,13 +80,15 @@ def evolve(
         H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984).
     """
     operator = prepared(operator, None, "evolve")
+    basis = None if sector is None else sector_basis(operator, sector)
+    size = operator.hilbert.size if basis is None else basis.size
     vector, grid = jnp.asarray(vector), np.asarray(times, dtype=float)
-    if vector.shape != (operator.hilbert.size,):
+    if vector.shape != (size,):
         raise ShapeError(
-            "The vector does not fit the operator's space.",
+            "The vector does not fit the operator's space, or the sector.",
             got=f"shape {vector.shape}",
-            expected=f"({operator.hilbert.size},)",
-            try_="basis_vector(operator.hilbert, x)",
+            expected=f"({size},)",
+            try_="basis_vector(operator.hilbert, x), or SectorBasis.project of a vector",
         )
     if grid.ndim != 1 or not grid.size or np.any(np.diff(grid) < 0) or (imaginary and grid[0] < 0):
         raise ShapeError(
@@ -93,8 +105,10 @@ def evolve(
     if not imaginary:
         coefficients = coefficients * np.exp(-1j * centre * lengths)[:, None]
     norm = jnp.linalg.norm(vector)
-    start = vector.astype(jnp.result_type(vector, operator.dtype, coefficients, float))
-    vectors, shrinking = _run(operator, start, coefficients, parts, centre, radius, imaginary)
+    linear_map = fast_map(operator) if basis is None else sector_map(operator, basis)
+    dtype = jax.eval_shape(lambda m, v: m(v), linear_map, vector).dtype
+    start = vector.astype(jnp.result_type(vector, dtype, operator.dtype, coefficients, float))
+    vectors, shrinking = _run(linear_map, start, coefficients, parts, centre, radius, imaginary)
     log_norms = jnp.log(norm) + (
         shrinking + jnp.asarray((radius - centre) * grid) if imaginary else jnp.zeros(len(grid))
     )
@@ -104,10 +118,9 @@ def evolve(
 
 @functools.partial(jax.jit, static_argnums=6)
 def _run(
-    operator: AbstractOperator, vector: Array, coefficients: Any, parts: Any, centre: Any, radius: Any, imaginary: bool
+    linear_map: krylov.Map, vector: Array, coefficients: Any, parts: Any, centre: Any, radius: Any, imaginary: bool
 ):
     """Vectors at the ends of the steps; in imaginary time normalised, with the logarithms of their norms."""
-    linear_map = operator.linear_map()
 
     def part(_: Any, state: tuple) -> tuple:
         vector, log_norm, row = state

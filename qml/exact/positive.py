@@ -1,12 +1,17 @@
 """Operators without a sign problem: a start vector that no lowest level is orthogonal to."""
 
+from typing import Any
+
+import jax
 import numpy as np
 
+from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import all_codes, elements
 from qml.operator import AbstractOperator, PauliSum
 
 _WIDEST = 6  # flipped sites whose patterns are looked at one by one
 _ROUNDING = 1e-12
+_SAMPLES = 1000
 
 
 def positive_start(operator: AbstractOperator) -> np.ndarray | None:
@@ -14,7 +19,7 @@ def positive_start(operator: AbstractOperator) -> np.ndarray | None:
 
     If some signs $\sigma(x) = \prod_{i \in A} x_i$ make every off-diagonal element $\sigma(x) H_{xx'} \sigma(x')$
     negative or zero, a ground state has non-negative amplitudes $\sigma(x) \psi(x)$ (Perron and Frobenius), so it is
-    not orthogonal to $\sigma$. That vector has the symmetries of the ground state: Lanczos needs half the steps. The set A
+    not orthogonal to $\sigma$. That vector has all its symmetries: Lanczos needs half the steps. The set A
     solves one equation modulo 2 for each group of strings that flip the same sites.
 
     Args:
@@ -36,12 +41,49 @@ def positive_start(operator: AbstractOperator) -> np.ndarray | None:
     Source:
         W. Marshall, Proc. R. Soc. A 232, 48 (1955).
     """
+    hilbert, rotated = operator.hilbert, _rotated(operator)
+    bits = hilbert.bits if rotated is not None and hilbert.is_constrained else None
+    if rotated is None or (bits is not None and bits.high is None):
+        return None
+    codes = np.arange(hilbert.size, dtype=np.uint64) if bits is None else all_codes(bits)
+    return 1.0 - 2.0 * (np.bitwise_count(codes & codes.dtype.type(rotated)) & 1)
+
+
+def sector_start(operator: AbstractOperator, basis: SectorBasis) -> np.ndarray | None:
+    """The vector of `positive_start` in the basis of a sector, where it lies in that sector.
+
+    Args:
+        operator: a Hermitian operator on the space of the basis.
+        basis: from `SectorBasis`.
+
+    Returns:
+        Amplitudes `[size]`, or `None` where nothing is known.
+    """
+    rotated = _rotated(operator) if basis.dimension == 1 and basis.size else None
+    if rotated is None:
+        return None
+    n, orbits = operator.hilbert.n_sites, basis.orbits
+    word = orbits.dtype.type(sum(1 << int(orbits.place[m]) for m in range(n) if rotated >> (n - 1 - m) & 1))
+    x = operator.hilbert.random_state(jax.random.key(0), _SAMPLES)
+    codes = orbits.codes(orbits.action.digits(np.asarray(x)))
+    orbit, moves, factors = basis.locate(codes)
+    known = factors.conj() * basis.matrices[moves, 0, 0] * _parity(basis.codes[orbit], word)
+    if np.any(orbit < 0) or np.max(np.abs(known - _parity(codes, word))) > _ROUNDING:
+        return None
+    return _parity(basis.codes, word) / basis.norms
+
+
+def _parity(codes: np.ndarray, word: Any) -> np.ndarray:
+    return 1.0 - 2.0 * (np.bitwise_count(codes & word) & 1)
+
+
+def _rotated(operator: AbstractOperator) -> int | None:
+    """The set A as a mask of sites, or `None`."""
     if not isinstance(operator, PauliSum) or operator.hilbert.envelope != operator.hilbert:
         return None
     strings, layout, hilbert = operator.strings, operator.strings.layout, operator.hilbert
-    bits = hilbert.bits if hilbert.is_constrained else None
     values = elements(operator)
-    if np.iscomplexobj(values) or hilbert.n_sites > 62 or (bits is not None and bits.high is None):
+    if np.iscomplexobj(values) or hilbert.n_sites > 62:
         return None
     equations, position = [], 0
     for count, size in layout.runs:
@@ -53,11 +95,7 @@ def positive_start(operator: AbstractOperator) -> np.ndarray | None:
             if sign:
                 equations.append((flip, int(sign > 0)))
         position += count * size
-    rotated = _solve(equations)
-    if rotated is None:
-        return None
-    codes = np.arange(hilbert.size, dtype=np.uint64) if bits is None else all_codes(bits)
-    return 1.0 - 2.0 * (np.bitwise_count(codes & codes.dtype.type(rotated)) & 1)
+    return _solve(equations)
 
 
 def _sign(flip: int, masks: list[int], values: np.ndarray, balanced: bool) -> int | None:

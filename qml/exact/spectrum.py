@@ -1,6 +1,6 @@
 """Lowest levels by Lanczos without a matrix, whole spectra by dense diagonalisation."""
 
-from typing import final
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -11,12 +11,15 @@ from threadpoolctl import threadpool_limits
 from qml._core.errors import SpaceError
 from qml._core.precision import require_x64
 from qml._core.types import Array, Float, Inexact, RandomKey
+from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import fast_map
-from qml.exact.positive import positive_start
+from qml.exact.positive import positive_start, sector_start
+from qml.exact.sectormap import sector_map
 from qml.hilbert import AbstractHilbert
 from qml.linalg import krylov
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, check_commutes
 
+_LARGEST = 2**14  # largest dense matrix
 _DENSE = 256  # spaces up to this size are diagonalised whole
 
 
@@ -37,15 +40,20 @@ def ground_state(
     hilbert: AbstractHilbert | None = None,
     k: int = 1,
     *,
+    sector: Any = None,
     tolerance: float = 1e-12,
     key: RandomKey | None = None,
 ) -> EigenResult:
     """The `k` lowest levels with their multiplicity, by Lanczos without a matrix; a few vectors of memory.
 
+    In a sector the vectors are in its basis (`SectorBasis.to_full` embeds them), and a multiplet of an irrep of
+    several dimensions counts once.
+
     Args:
         operator: a Hermitian operator with known coefficients.
         hilbert: a space to work in instead of the operator's own, such as one of fixed magnetisation.
-        k: number of levels, at least 1 and at most the size of the space.
+        k: number of levels, at least 1 and at most the size of the space or sector.
+        sector: a `symmetries.Sector` to stay in, or its `SectorBasis` where that is used again.
         tolerance: residual norm relative to the norm of the operator.
         key: typed key of the random start vectors; the answer does not depend on it.
 
@@ -54,6 +62,7 @@ def ground_state(
 
     Raises:
         SpaceError: the operator is not Hermitian or leaves `hilbert`, or there are not `k` levels.
+        SymmetryError: the operator does not commute with the sector; the term that breaks it is named.
         PrecisionError: JAX runs in 32-bit mode.
         ConvergenceError: a residual stays above the tolerance.
 
@@ -67,27 +76,36 @@ def ground_state(
         C. Lanczos, J. Res. Natl. Bur. Stand. 45, 255 (1950).
     """
     operator = prepared(operator, hilbert, "ground_state")
-    size = operator.hilbert.size
+    basis = None if sector is None else sector_basis(operator, sector)
+    size = operator.hilbert.size if basis is None else basis.size
     if not 1 <= k <= size:
         raise SpaceError("There are not so many levels.", got=f"k={k}", expected=f"1 ... {size}", try_="k=1")
     if size <= max(_DENSE, 4 * k):
-        full = spectrum(operator)
+        full = spectrum(operator, sector=basis)
         return EigenResult(full.energies[:k], full.vectors[:k], full.residuals[:k])
     seed = 0 if key is None else np.asarray(jax.random.key_data(key))
-    start = positive_start(operator) if k == 1 else None
-    pairs = krylov.lowest(fast_map(operator), size, k, np.dtype(operator.dtype), seed, tolerance, start)
+    linear_map = fast_map(operator) if basis is None else sector_map(operator, basis)
+    dtype = (
+        np.dtype(operator.dtype)
+        if basis is None
+        else np.result_type(linear_map.values.dtype, linear_map.diagonal.dtype)
+    )
+    start = None if k > 1 else positive_start(operator) if basis is None else sector_start(operator, basis)
+    pairs = krylov.lowest(linear_map, size, k, dtype, seed, tolerance, start)
     return EigenResult(jnp.asarray(pairs.values), pairs.vectors, jnp.asarray(pairs.residuals))
 
 
-def spectrum(operator: AbstractOperator, hilbert: AbstractHilbert | None = None) -> EigenResult:
+def spectrum(operator: AbstractOperator, hilbert: AbstractHilbert | None = None, *, sector: Any = None) -> EigenResult:
     """All levels by dense diagonalisation, for spaces of up to some thousand states.
 
     Args:
         operator: a Hermitian operator with known coefficients.
         hilbert: a space to work in instead of the operator's own.
+        sector: a `symmetries.Sector` to stay in, or its `SectorBasis`; a multiplet of its irrep counts once.
 
     Raises:
         SpaceError: the operator is not Hermitian or leaves `hilbert`, or the space is too large.
+        SymmetryError: the operator does not commute with the sector; the term that breaks it is named.
         PrecisionError: JAX runs in 32-bit mode.
 
     Example:
@@ -97,7 +115,7 @@ def spectrum(operator: AbstractOperator, hilbert: AbstractHilbert | None = None)
         [-1.0, -1.0, 1.0, 1.0]
     """
     operator = prepared(operator, hilbert, "spectrum")
-    matrix = np.asarray(operator.to_dense())
+    matrix = np.asarray(operator.to_dense() if sector is None else sector_matrix(operator, sector))
     energies, vectors = dense_eigh(matrix)
     residuals = np.linalg.norm(matrix @ vectors - vectors * energies, axis=0)
     return EigenResult(jnp.asarray(energies), jnp.asarray(vectors.T), jnp.asarray(residuals))
@@ -107,6 +125,51 @@ def dense_eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues and column vectors of a Hermitian matrix on one thread: many threads can stall a small machine."""
     with threadpool_limits(1, "blas"):
         return np.linalg.eigh(matrix)
+
+
+def sector_basis(operator: AbstractOperator, sector: Any) -> SectorBasis:
+    """The basis of a sector in the operator's space, after the check that they commute.
+
+    Raises:
+        SpaceError: the basis belongs to another space.
+        SymmetryError: the operator does not commute with the sector.
+    """
+    basis = sector if isinstance(sector, SectorBasis) else SectorBasis(operator.hilbert, sector)
+    if basis.hilbert != operator.hilbert:
+        raise SpaceError(
+            "The basis of the sector belongs to another space.",
+            got=f"{basis.hilbert}",
+            expected=f"{operator.hilbert}",
+            try_="SectorBasis(operator.hilbert, sector)",
+        )
+    check_commutes(operator, basis.sector)
+    return basis
+
+
+def sector_matrix(operator: AbstractOperator, sector: Any) -> np.ndarray:
+    """The matrix `[size, size]` of an operator in the basis of a sector.
+
+    Raises:
+        SpaceError: the sector has more than 16384 states.
+        SymmetryError: the operator does not commute with the sector.
+    """
+    basis = sector_basis(operator, sector)
+    if basis.size > _LARGEST:
+        raise SpaceError(
+            "This sector is too large for a dense matrix.",
+            got=f"{basis.size} states",
+            expected=f"at most {_LARGEST}",
+            try_="ground_state(operator, k=..., sector=...)",
+        )
+    linear_map = sector_map(operator, basis)
+    dtype = np.result_type(linear_map.values.dtype, linear_map.diagonal.dtype)
+    matrix = np.zeros((basis.size, basis.size), dtype)
+    matrix[np.arange(basis.size), np.arange(basis.size)] = linear_map.diagonal
+    values = linear_map.values if linear_map.codes is None else np.asarray(linear_map.values)[linear_map.codes]
+    norms, partners = np.asarray(linear_map.norms), np.asarray(linear_map.partners)
+    for partner, value in zip(partners, np.asarray(values)):
+        np.add.at(matrix, (np.arange(basis.size), partner), value * norms[partner] / norms)
+    return matrix
 
 
 def prepared(operator: AbstractOperator, hilbert: AbstractHilbert | None, what: str) -> AbstractOperator:
