@@ -1,5 +1,6 @@
 """Compacted connected elements: the non-zero off-diagonal elements of a batch, one after another, without padding."""
 
+import functools
 from typing import Any, final
 
 import equinox as eqx
@@ -148,7 +149,7 @@ def checked_batch(operator: Any, x: Any, capacity: Any = 1) -> Array:
     return x
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnums=2)
 def compact_generic(operator: Any, x: Array, capacity: int) -> Compacted:
     """Compacted elements of any operator, from its list of neighbours."""
     neighbours, elements = operator.connected(x)
@@ -160,16 +161,15 @@ def compact_generic(operator: Any, x: Array, capacity: int) -> Compacted:
     return pack(row, states, elements.reshape(-1), at, count, batch)
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnums=2)
 def compact_pauli(operator: Any, x: Array, capacity: int) -> Compacted:
     """Compacted elements of a sum of Pauli strings, on words of 32 sites."""
     batch, groups = x.shape[0], len(operator.strings.layout.flips)
     elements = flip_elements(operator.strings, operator.coefficients, operator.dtype, x)
     row, group, count = slots_of(elements != 0, capacity)
-    inside = row < batch
-    rows = jnp.where(inside, row, batch - 1)
+    rows = jnp.minimum(row, batch - 1)
     factors = 1 - 2 * mask_rows((*operator.strings.layout.flips, 0), operator.hilbert.n_sites)
-    states = x[rows] * jnp.asarray(factors, x.dtype)[jnp.where(inside, group, groups)]
+    states = _pick(x, rows) * _pick(jnp.asarray(factors, x.dtype), jnp.where(row < batch, group, groups))
     return pack(row, states, elements.reshape(-1), group * batch + rows, count, batch)
 
 
@@ -177,7 +177,7 @@ def pack(row: Array, states: Array, elements: Array, at: Array, count: Array, ba
     """The record, with the elements at positions `at`; zero beyond the count and NaN if they do not fit."""
     capacity = row.shape[0]
     if elements.size:
-        picked = jnp.where(row < batch, elements.at[at].get(mode="clip"), 0)
+        picked = jnp.where(row < batch, _pick(elements, at), 0)
     else:
         picked = jnp.zeros((capacity,), elements.dtype)
     picked = jnp.where(count <= capacity, picked, jnp.nan)
@@ -218,8 +218,8 @@ def slots_of(present: Array, capacity: int) -> tuple[Array, Array, Array]:
     word = jnp.minimum(jax.lax.associative_scan(jnp.add, passed), words.shape[0] - 1)
     bit = _bit_of(words[word], slot - starts[word])
     used = slot < count
-    row, group = word // n_words, (word % n_words) * _WORD + bit
-    return jnp.where(used, row, batch), jnp.where(used, group, 0), count
+    row, group = jnp.where(used, word // n_words, batch), jnp.where(used, (word % n_words) * _WORD + bit, 0)
+    return (*_held(row, group), count)
 
 
 def flip_elements(strings: PauliStrings, coefficients: Array, dtype: Any, x: Array) -> Array:
@@ -230,7 +230,7 @@ def flip_elements(strings: PauliStrings, coefficients: Array, dtype: Any, x: Arr
     """
     layout = strings.layout
     values = string_elements(strings, coefficients)[layout.order].astype(dtype)
-    odd = _parities(strings, layout.order, x)
+    odd = parities(strings, layout.order, x)
     signed = jnp.where(odd, -values[:, None], values[:, None])
     parts, start = [jnp.zeros((0, x.shape[0]), dtype)], 0
     for groups, size in layout.runs:
@@ -241,7 +241,7 @@ def flip_elements(strings: PauliStrings, coefficients: Array, dtype: Any, x: Arr
     return jnp.concatenate(parts)
 
 
-def _parities(strings: PauliStrings, terms: np.ndarray, x: Array) -> Array:
+def parities(strings: PauliStrings, terms: np.ndarray, x: Array) -> Array:
     """True where the Z part of a string is -1: `[terms, batch]`."""
     n = strings.n_sites
     n_words = -(-n // _WORD)
@@ -258,17 +258,36 @@ def _parities(strings: PauliStrings, terms: np.ndarray, x: Array) -> Array:
 def _words(flags: Array, bits: int) -> Array:
     """Flags `[bits, batch]` as words `uint32[words, batch]`, flag i being bit i % 32 of word i // 32.
 
-    A reduction, not a chain of shifts: XLA fuses chains into every use of a word and works them out again each time.
+    Reductions, not chains of shifts: XLA fuses chains into every use of a word and works them out again each time.
     """
-    n_words = -(-bits // _WORD)
-    flags = jnp.pad(flags.astype(jnp.uint32), ((0, n_words * _WORD - bits), (0, 0))).reshape(n_words, _WORD, -1)
-    return jnp.sum(flags << np.arange(_WORD, dtype=np.uint32)[None, :, None], axis=1, dtype=jnp.uint32)
+    shift, full = np.arange(_WORD, dtype=np.uint32), bits // _WORD
+    whole = flags[: full * _WORD].reshape(full, _WORD, flags.shape[1]).astype(jnp.uint32) << shift[None, :, None]
+    words = [jnp.sum(whole, axis=1, dtype=jnp.uint32)]
+    if bits % _WORD:
+        rest = flags[full * _WORD :].astype(jnp.uint32) << shift[: bits % _WORD, None]
+        words.append(jnp.sum(rest, axis=0, dtype=jnp.uint32)[None, :])
+    return _held(jnp.concatenate(words))[0]
+
+
+def _held(*arrays: Array) -> tuple[Array, ...]:
+    """The same whole numbers, written to memory as the results of a branch that is always taken.
+
+    XLA fuses what makes them into everything that uses them and does the work again each time; it does not look into
+    a branch. (An optimisation barrier does not help: it is gone before fusion.) No word of 32 bits has 33 of them set.
+    """
+    always = jax.lax.population_count(jnp.ravel(arrays[0])[0]) < 33
+    return jax.lax.cond(always, lambda *a: a, lambda *a: tuple(jnp.zeros_like(v) for v in a), *arrays)
 
 
 def _stored(values: Array) -> Array:
     """The same numbers, written to memory by a scatter: XLA would work out the running sum again for every slot."""
     at = jax.lax.iota(jnp.int32, values.shape[0])
     return jnp.zeros_like(values).at[at].set(values, unique_indices=True, indices_are_sorted=True)
+
+
+def _pick(table: Array, at: Array) -> Array:
+    """Rows of a table by positions that are known to exist."""
+    return table.at[at].get(mode="promise_in_bounds")
 
 
 def _bit_of(words: Array, rank: Array) -> Array:

@@ -13,7 +13,7 @@ from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator.base import AbstractOperator, checked_sites, rows_of
 from qml.operator.coefficients import coefficient_dtype, collect, is_scalar, is_traced, on_host, stack, sum_to
-from qml.operator.compact import Compacted, compact_pauli
+from qml.operator.compact import Compacted, compact_pauli, parities
 from qml.operator.conserve import check_predicate, check_terms, sector_traces
 from qml.operator.matvec import elements, prepare
 from qml.operator.signs import StringSigns, flip_factors
@@ -71,8 +71,7 @@ class PauliSum(AbstractOperator):
         sites = range(hilbert.n_sites)
         pairs = [parse(word, sites, hilbert.n_sites) for word in terms]
         self.strings, coefficients = collect(hilbert.n_sites, pairs, stack(terms.values()))
-        made = build(self.strings, coefficients, hilbert, check=True)
-        self.coefficients, self.hilbert = made.coefficients, hilbert
+        self.coefficients, self.hilbert = build(self.strings, coefficients, hilbert, check=True).coefficients, hilbert
 
     @staticmethod
     def from_terms(terms: Iterable[tuple[str, Sequence[int], Any]], hilbert: AbstractHilbert) -> "PauliSum":
@@ -378,8 +377,9 @@ def _times(a: PauliSum, b: PauliSum, keep: str, factor: int) -> PauliSum:
 @jax.jit
 def _diagonal(operator: PauliSum, x: Array) -> Array:
     terms = operator.strings.layout.diagonal
-    signs = StringSigns.of(operator.strings, terms)(x)
-    return signs.astype(operator.dtype) @ operator.coefficients[terms].astype(operator.dtype)
+    odd = parities(operator.strings, terms, x.reshape(-1, x.shape[-1]))
+    signs = jnp.where(odd, -1, 1).astype(operator.dtype)
+    return (operator.coefficients[terms].astype(operator.dtype) @ signs).reshape(x.shape[:-1])
 
 
 @jax.jit
