@@ -14,6 +14,7 @@ from qml._core.chunk import map_chunks
 from qml._core.errors import DataError, ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert
+from qml.operator.coefficients import is_traced
 from qml.operator.compact import Compacted, capacity_for, checked_batch, compact_generic
 
 _DENSE_LIMIT = 2**14
@@ -96,7 +97,7 @@ class AbstractOperator(eqx.Module):
     def _capacity(self, x: Any, capacity: int | None) -> int:
         if capacity is not None:
             return int(capacity)
-        if isinstance(x, jax.core.Tracer):
+        if is_traced(x):
             raise ShapeError(
                 "The number of non-zero elements is unknown while a program is traced.",
                 got="capacity=None",
@@ -128,7 +129,7 @@ class AbstractOperator(eqx.Module):
                 try_="numpy.linalg.inv(operator.to_dense())",
             )
         if exponent == 0:
-            return 0 * self + 1
+            return 0 * self + 1  # type: ignore[operator]
         half = self ** (exponent // 2) if exponent > 1 else None
         if half is None:
             return self

@@ -219,7 +219,8 @@ def slots_of(present: Array, capacity: int) -> tuple[Array, Array, Array]:
     bit = _bit_of(words[word], slot - starts[word])
     used = slot < count
     row, group = jnp.where(used, word // n_words, batch), jnp.where(used, (word % n_words) * _WORD + bit, 0)
-    return (*_held(row, group), count)
+    row, group = _held(row, group)
+    return row, group, count
 
 
 def flip_elements(strings: PauliStrings, coefficients: Array, dtype: Any, x: Array) -> Array:

@@ -149,7 +149,7 @@ class LocalOperator(AbstractOperator):
             SpaceError: a matrix leaves the space.
         """
         self.check_space(hilbert)
-        return LocalOperator(self.blocks, self.places, hilbert, self.hermitian)
+        return LocalOperator(blocks=self.blocks, places=self.places, hilbert=hilbert, hermitian=self.hermitian)
 
     def on_sites(self, hilbert: AbstractHilbert, sites: Sequence[int]) -> "LocalOperator":
         """The same operator on some sites of a larger space, times the identity on the others.
@@ -227,7 +227,7 @@ class LocalOperator(AbstractOperator):
         hermitian = self.hermitian and real
         if not hermitian and not any(is_traced(b) for b in blocks):
             hermitian = all(is_hermitian(m) for b in blocks for m in np.asarray(b))
-        return LocalOperator(blocks, self.places, self.hilbert, hermitian)
+        return LocalOperator(blocks=blocks, places=self.places, hilbert=self.hilbert, hermitian=hermitian)
 
     def __rmul__(self, other: Any) -> "LocalOperator":
         return self * other
@@ -288,7 +288,7 @@ def spin_matrices(s: float | int) -> dict[str, np.ndarray]:
 def assemble(terms: Sequence[Term], hilbert: AbstractHilbert, *, check: bool = False) -> LocalOperator:
     """The sum of terms; `check` proves that it stays in a constrained space (results of algebra always do)."""
     blocks, places, hermitian = merge_terms(terms, hilbert)
-    made = LocalOperator(blocks, places, hilbert, hermitian)
+    made = LocalOperator(blocks=blocks, places=places, hilbert=hilbert, hermitian=hermitian)
     if check:
         check_totals(places, hilbert)
         check_predicate(made, hilbert)

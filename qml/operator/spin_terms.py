@@ -93,7 +93,7 @@ def transverse(lattice: Any, order: int, real: Any, current: Any = 0.0) -> list[
     if not is_twisted(lattice):
         blocks = [Block(EXCHANGE, edges, real)]
         return blocks if _is_zero(current) else [*blocks, Block(CURRENT, edges, current)]
-    phases = np.asarray(lattice.edge_phases(order=order))
+    phases: Any = np.asarray(lattice.edge_phases(order=order))
     count = len(edges)
     j, d = spread(real, "exchange", count), spread(current, "D", count)
     return [

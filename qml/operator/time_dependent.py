@@ -84,7 +84,7 @@ class TimeDependent(eqx.Module):
         Raises:
             ShapeError: a function does not return one number.
         """
-        parts = [] if self.static is None else [self.static]
+        parts: list[Any] = [] if self.static is None else [self.static]
         for function, operator in zip(self.functions, self.operators):
             value = function(t)
             if np.ndim(value):
@@ -107,7 +107,8 @@ class TimeDependent(eqx.Module):
             {'X': 2.0}
         """
         slopes = [jax.jvp(f, (t * 1.0,), (1.0,))[1] for f in self.functions]
-        zero = [] if self.static is None else [0.0 * self.static]
+        static: Any = self.static
+        zero = [] if static is None else [0.0 * static]
         return functools.reduce(lambda a, b: a + b, [*zero, *(s * o for s, o in zip(slopes, self.operators))])
 
     def __repr__(self) -> str:
