@@ -2,6 +2,9 @@
 
 from qml.exact.basis import SectorBasis
 from qml.exact.dynamics import Evolution, evolve
+from qml.exact.finite_temperature import FiniteTemperature, finite_temperature
+from qml.exact.reduced import entanglement_entropy, entanglement_spectrum, mutual_information, reduced_density
+from qml.exact.spectral import SpectralFunction, spectral_function
 from qml.exact.spectrum import EigenResult, ground_state, spectrum
 from qml.exact.thermal import ThermalState, thermal_state
 from qml.exact.vectors import basis_vector, expect, full_vector
@@ -9,13 +12,21 @@ from qml.exact.vectors import basis_vector, expect, full_vector
 __all__ = [
     "EigenResult",
     "Evolution",
+    "FiniteTemperature",
     "SectorBasis",
+    "SpectralFunction",
     "ThermalState",
     "basis_vector",
+    "entanglement_entropy",
+    "entanglement_spectrum",
     "evolve",
     "expect",
+    "finite_temperature",
     "full_vector",
     "ground_state",
+    "mutual_information",
+    "reduced_density",
+    "spectral_function",
     "spectrum",
     "thermal_state",
 ]

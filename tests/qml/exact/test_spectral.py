@@ -1,0 +1,157 @@
+"""Spectral functions against full diagonalisation, exact time evolution and sum rules."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qml._core.errors import ConvergenceError, GradketError, ShapeError, SpaceError
+from qml.exact import ground_state, spectral_function, spectrum
+from qml.hilbert import Boson, Spin, SpinlessFermion
+from qml.lattice import Chain
+from qml.operator import Heisenberg, Ising, PauliSum, annihilate, create, tV
+from tests.qml.exact.reference import FILE, hamiltonian
+
+NAME = "spectral_tfim_chain_L12_h1.5"
+OMEGA = np.linspace(-1.0, 7.0, 33)
+
+
+def lehmann(operator, moved, probe, omega, eta):
+    """The spectral function by full diagonalisation of the whole space of all configurations."""
+    energies, vectors = np.linalg.eigh(operator)
+    levels, states = np.linalg.eigh(moved)
+    weights = np.abs(states.conj().T @ probe @ vectors[:, 0]) ** 2
+    gaps = levels - energies[0]
+    return (weights[None, :] * eta / np.pi / ((omega[:, None] - gaps[None, :]) ** 2 + eta**2)).sum(axis=1)
+
+
+@functools.cache
+def reference():
+    numbers = json.loads((FILE.parent / "spectra_open_systems.json").read_text())["problems"][NAME]["reference"]
+    return numbers, hamiltonian(NAME)
+
+
+def test_reference_correlations():
+    """C(0, t) and C(r, t) of the Ising chain with 12 sites: the time signal of the spectral function."""
+    expected, operator = reference()
+    ground = ground_state(operator)
+    np.testing.assert_allclose(ground.energies[0], expected["E0"], atol=1e-9)
+    signal = np.asarray(expected["C_re"]) + 1j * np.asarray(expected["C_im"])  # [times, distances]
+    local = spectral_function(operator, PauliSum({"Z" + "I" * 11: 1.0}), ground, steps=60)
+    np.testing.assert_allclose(local.correlation(expected["t"]), signal[:, 0], atol=1e-9)
+    np.testing.assert_allclose(local.total, 1.0, atol=1e-12)
+    np.testing.assert_allclose(local.moment(1), expected["fsum_rule"]["value"], atol=1e-9)
+    # Z_q = sum_r cos(q r) Z_r / sqrt(12): S(q, t) = sum_r cos(q r) C(r, t) for q = 0 and pi
+    for sign in (1, -1):
+        terms = {"I" * r + "Z" + "I" * (11 - r): sign**r / np.sqrt(12) for r in range(12)}
+        found = spectral_function(operator, PauliSum(terms), ground, steps=60)
+        both = signal[:, 0] + sign**6 * signal[:, 6] + 2 * sum(sign**r * signal[:, r] for r in range(1, 6))
+        np.testing.assert_allclose(found.correlation(expected["t"]), both, atol=1e-9)
+        strongest = found.poles[np.argmax(found.weights)]
+        # one magnon: 2 (h - J) and 2 (h + J), up to the energy between the even and the odd vacuum
+        np.testing.assert_allclose(strongest, 2 * (1.5 - sign), atol=5e-3)
+
+
+def test_error_bound():
+    """The distance from full diagonalisation stays below the bound, which falls with the steps to rounding."""
+    operator = Ising(Spin(7), Chain(7), j=-1.0, h=0.8)
+    probe = PauliSum({"ZIIIIII": 1.0, "IXIIIII": 0.4, "YIIIIII": -0.3})
+    matrix = np.asarray(operator.to_dense())
+    exact = lehmann(matrix, matrix, np.asarray(probe.to_dense()), OMEGA, 0.2)
+    last = np.inf
+    for steps in (4, 12, 30, 128):
+        found = spectral_function(operator, probe, omega=OMEGA, broadening=0.2, steps=steps)
+        assert np.all(np.abs(found.values - exact) <= found.error + 1e-12)
+        assert np.max(found.error) < last
+        last = float(np.max(found.error))
+    assert last < 1e-12
+    np.testing.assert_allclose(found.values, exact, atol=1e-12)
+    vector = np.asarray(ground_state(operator).vectors[0])
+    shifted = matrix - float(found.ground_energy) * np.eye(128)
+    image = np.asarray(probe.to_dense()) @ vector
+    for order in range(4):
+        expected = np.vdot(image, np.linalg.matrix_power(shifted, order) @ image).real
+        np.testing.assert_allclose(found.moment(order), expected, atol=1e-10)
+
+
+def test_other_magnetisation():
+    """S^+ from magnetisation 0 to 1, S^- as its hole part, against the space of all configurations."""
+    n = 6
+    operator = Heisenberg(Spin(n, magnetisation=0), Chain(n))
+    everything = Heisenberg(Spin(n), Chain(n))
+    raising = PauliSum({"X" + "I" * (n - 1): 0.5, "Y" + "I" * (n - 1): 0.5j})
+    settings = {"omega": OMEGA, "broadening": 0.1}
+    matrix, probe = np.asarray(everything.to_dense()), np.asarray(raising.to_dense())
+    exact = lehmann(matrix, matrix, probe, OMEGA, 0.1)
+    for target in (Spin(n, magnetisation=1), None):
+        found = spectral_function(operator, raising, target=target, **settings)
+        np.testing.assert_allclose(found.values, exact, atol=1e-11)
+    np.testing.assert_allclose(found.total, 0.5, atol=1e-12)
+    # the ground state is a singlet: both transverse parts are equal
+    hole = spectral_function(operator, raising, target=Spin(n, magnetisation=-1), hole=True, **settings)
+    np.testing.assert_allclose(hole.values, lehmann(matrix, matrix, probe.conj().T, -OMEGA, 0.1), atol=1e-11)
+    with pytest.raises(SpaceError):
+        spectral_function(operator, raising, target=Spin(n, magnetisation=-1), **settings)
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_fermions(hole):
+    """Adding and removing a fermion next to others: signs of the modes count; both parts sum to one."""
+    space = SpinlessFermion(6, n_fermions=3)
+    lattice = Chain(6, periodic=False)
+    operator, everything = (tV(s, lattice, t=1.0, v=1.3) for s in (space, SpinlessFermion(6)))
+    adding = create(SpinlessFermion(6), 2) + 0.5 * create(SpinlessFermion(6), 4)
+    ground = ground_state(operator)
+    target = SpinlessFermion(6, n_fermions=2 if hole else 4)
+    found = spectral_function(operator, adding, ground, omega=OMEGA, broadening=0.3, hole=hole, target=target)
+    index = np.asarray(SpinlessFermion(6).states_to_indices(space.all_states()))
+    vector = np.zeros(64)
+    vector[index] = ground.vectors[0]
+    probe = np.asarray(adding.to_dense())
+    image = (probe.conj().T if hole else probe) @ vector
+    levels, states = np.linalg.eigh(np.asarray(everything.to_dense()))
+    poles = (levels - float(ground.energies[0])) * (-1 if hole else 1)
+    weights = np.abs(states.conj().T @ image) ** 2
+    exact = (weights[None, :] * 0.3 / np.pi / ((OMEGA[:, None] - poles[None, :]) ** 2 + 0.09)).sum(axis=1)
+    np.testing.assert_allclose(found.values, exact, atol=1e-11)
+    other = spectral_function(operator, adding, ground, hole=not hole, target=SpinlessFermion(6, 4 if hole else 2))
+    np.testing.assert_allclose(found.total + other.total, 1.25, atol=1e-11)
+
+
+def test_differentiable():
+    """Values at other frequencies work under jit and have derivatives."""
+    found = spectral_function(Ising(Spin(4), Chain(4), j=-1.0, h=0.7), PauliSum({"ZIII": 1.0}))
+    value = jax.jit(lambda w: found.at(w, jnp.asarray(0.2))[0])
+    slope = jax.grad(value)(1.1)
+    np.testing.assert_allclose(slope, (value(1.1 + 1e-5) - value(1.1 - 1e-5)) / 2e-5, rtol=1e-6)
+    grid = np.linspace(-2000, 2000, 400001)
+    np.testing.assert_allclose(np.trapezoid(found.at(grid, np.full(400001, 0.5))[0], grid), found.total, rtol=1e-3)
+    nothing = spectral_function(PauliSum({"Z": 1.0}), PauliSum({"X": 0.0}), omega=[0.0])
+    assert float(nothing.total) == 0 == float(nothing.values[0])
+
+
+def test_bad_input():
+    """Another space, a vector that is no eigenstate, no broadening, no steps."""
+    operator, probe = Ising(Spin(3), Chain(3), j=-1.0, h=0.7), PauliSum({"ZII": 1.0})
+    bad: list[tuple[type[GradketError], dict]] = [
+        (ShapeError, {"broadening": 0.0}),
+        (ShapeError, {"omega": 1.0}),
+        (ShapeError, {"omega": [np.nan]}),
+        (ShapeError, {"steps": 0}),
+        (ShapeError, {"ground": np.ones(3)}),
+        (ConvergenceError, {"ground": np.eye(8)[0]}),
+        (SpaceError, {"target": Boson(3, n_max=1)}),
+    ]
+    for error, settings in bad:
+        with pytest.raises(error):
+            spectral_function(operator, probe, **settings)
+    with pytest.raises(SpaceError):
+        spectral_function(operator, PauliSum({"Z": 1.0}))
+    with pytest.raises(SpaceError):
+        spectral_function(PauliSum({"X": 1j}), PauliSum({"Z": 1.0}))
+    with pytest.raises(SpaceError):
+        spectral_function(operator, annihilate(SpinlessFermion(3), 0))
+    assert float(spectrum(operator).energies[0]) < 0
