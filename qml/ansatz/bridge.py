@@ -124,9 +124,12 @@ def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Par
     apply, params, name = _split(model, hilbert, key)
     _check_params(params, name)
     dtype = _check_output(apply, params, hilbert.n_sites, name)
-    known = isinstance(model, LocallyUpdated) and isinstance(hilbert, AbstractHilbert)
-    updates = model.local_update(hilbert) if known else None
+    updates = _updates(model, hilbert) if isinstance(hilbert, AbstractHilbert) else None
     return Ansatz(apply, hilbert.n_sites, dtype, name, updates), params
+
+
+def _updates(model: Any, hilbert: AbstractHilbert) -> LocalUpdate | None:
+    return model.local_update(hilbert) if isinstance(model, LocallyUpdated) else None
 
 
 def _split(model: Any, hilbert: Any, key: Any) -> tuple[Callable[..., Any], Params, str]:

@@ -210,17 +210,16 @@ class _Walk:
 
     def activation(self, equation: JaxprEqn, inputs: list) -> Array | None:
         """What multiplies the parameter, if it enters as `a @ w`, or as a bias of shape `[1, m]`."""
-        first, second = inputs
-        name = equation.primitive.name
-        if name == "dot_general" and isinstance(second, _Leaf) and first.ndim == 2 and first.shape[0] == self.samples:
+        name, second = equation.primitive.name, isinstance(inputs[1], _Leaf)
+        other, weight = (inputs[0], inputs[1].value) if second else (inputs[1], inputs[0].value)
+        if other.ndim != 2 or other.shape[0] != self.samples:
+            return None
+        if name == "dot_general" and second:
             (left, right), batch = equation.params["dimension_numbers"]
-            plain = tuple(left) == (1,) and tuple(right) == (0,) and not any(batch) and second.value.ndim <= 2
-            return first if plain else None
-        leaf, other = (first, second) if isinstance(first, _Leaf) else (second, first)
-        if name == "add" and other.ndim == leaf.value.ndim == 2 and other.shape[0] == self.samples:
-            same = leaf.value.shape == (1, other.shape[1])
-            return jnp.ones((self.samples, 1), other.real.dtype) if same else None
-        return None
+            plain = tuple(left) == (1,) and tuple(right) == (0,) and not any(batch) and weight.ndim <= 2
+            return other if plain else None
+        bias = name == "add" and weight.shape == (1, other.shape[1])
+        return jnp.ones((self.samples, 1), other.real.dtype) if bias else None
 
 
 def _bind(equation: JaxprEqn, inputs: list) -> list:

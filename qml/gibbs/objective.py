@@ -16,7 +16,7 @@ from qml.gibbs.metric import inverse, natural
 from qml.gibbs.mirror import newton
 from qml.gibbs.model import PauliGibbs
 from qml.gibbs.shots import ShotData
-from qml.operator import PauliSum
+from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings
 
 METHODS = ("likelihood", "moments")
@@ -72,7 +72,7 @@ class ThermalObjective(AbstractObjective):
     hamiltonian: PauliSum
     beta: Float[Array, ""]
 
-    def __init__(self, hamiltonian: PauliSum, beta: Any = 1.0):
+    def __init__(self, hamiltonian: AbstractOperator, beta: Any = 1.0):
         if not isinstance(hamiltonian, PauliSum) or not hamiltonian.is_hermitian:
             raise ConfigError(
                 "A thermal objective needs a Hermitian sum of Pauli strings.",
