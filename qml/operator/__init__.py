@@ -10,6 +10,7 @@ from qml.operator.embed import TensorSum, embed
 from qml.operator.fermion import FermionSum
 from qml.operator.fermion_models import ExtendedHubbard, Hubbard, tJ, tV
 from qml.operator.library import J1J2, XXZ, Heisenberg, Ising, local, total
+from qml.operator.long_range import LongRangeIsing, LongRangeXXZ, Rydberg
 from qml.operator.matrices import LocalOperator, spin_matrices
 from qml.operator.particles import annihilate, bond_current, create, current, density_density, hopping, number
 from qml.operator.pauli import PauliSum
@@ -22,9 +23,6 @@ from qml.operator.spin_models import (
     DzyaloshinskiiMoriya,
     Field,
     Kitaev,
-    LongRangeIsing,
-    LongRangeXXZ,
-    Rydberg,
     SingleIon,
 )
 from qml.operator.time_dependent import TimeDependent
