@@ -123,7 +123,9 @@ def entanglement_entropy(
     if isinstance(order, bool) or not order > 0:
         raise ShapeError("There is no entropy of this order.", got=order, expected="a number > 0", try_="order=1")
     if len(sites) in (0, hilbert.n_sites):
-        _checked_vector(vector, hilbert), len(sites) and _checked_sites(hilbert, sites)
+        _checked_vector(vector, hilbert)
+        if len(sites):
+            _checked_sites(hilbert, sites)
         return jnp.zeros(())
     p = _probabilities(vector, hilbert, sites)
     if order == 1:
