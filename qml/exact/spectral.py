@@ -242,6 +242,7 @@ def _checked_ground(hamiltonian: AbstractOperator, ground: Any) -> tuple[float, 
 
 def _target(operator: AbstractOperator, source: AbstractHilbert, target: AbstractHilbert | None) -> AbstractHilbert:
     """The space that holds the products, checked."""
+    _check_covers(operator, source)
     if target is None:
         if not operator.hilbert.is_constrained and not source.is_constrained:
             return source
@@ -255,6 +256,7 @@ def _target(operator: AbstractOperator, source: AbstractHilbert, target: Abstrac
             expected=f"the sites and local states of {source}",
             try_="target=None",
         )
+    _check_covers(operator, target)
     lost = float(_outside(operator, source, target))
     if lost:
         raise SpaceError(
@@ -264,6 +266,19 @@ def _target(operator: AbstractOperator, source: AbstractHilbert, target: Abstrac
             try_="the operator on the space of all configurations, and target= with the quantum numbers of A|0>",
         )
     return target
+
+
+def _check_covers(operator: AbstractOperator, space: AbstractHilbert) -> None:
+    """Refuse an operator that is only known on a part of a space: it may have been simplified there."""
+    if operator.hilbert.is_constrained and operator.hilbert != space:
+        inside = map_chunks(operator.hilbert.contains, space.all_states(), chunk=_CHUNK)
+        if not bool(jnp.all(inside)):
+            raise SpaceError(
+                "The operator is not known on all of this space.",
+                got=f"an operator on {operator.hilbert}",
+                expected=f"one that acts on {space}",
+                try_="the operator on the space of all configurations",
+            )
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

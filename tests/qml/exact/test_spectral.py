@@ -121,6 +121,16 @@ def test_fermions(hole):
     np.testing.assert_allclose(found.total + other.total, 1.25, atol=1e-11)
 
 
+def test_without_a_basis(monkeypatch):
+    """Where the Lanczos vectors are not kept, poles come twice and share their weight: the values stay."""
+    operator, probe = Ising(Spin(6), Chain(6), j=-1.0, h=0.8), PauliSum({"ZIIIII": 1.0})
+    kept = spectral_function(operator, probe, omega=OMEGA, broadening=0.1)
+    monkeypatch.setattr("qml.exact.spectral._KEPT_BYTES", 0)
+    again = spectral_function(operator, probe, omega=OMEGA, broadening=0.1)
+    np.testing.assert_allclose(again.values, kept.values, atol=1e-9)
+    np.testing.assert_allclose(again.total, kept.total, atol=1e-12)
+
+
 def test_differentiable():
     """Values at other frequencies work under jit and have derivatives."""
     found = spectral_function(Ising(Spin(4), Chain(4), j=-1.0, h=0.7), PauliSum({"ZIII": 1.0}))
@@ -150,6 +160,9 @@ def test_bad_input():
             spectral_function(operator, probe, **settings)
     with pytest.raises(SpaceError):
         spectral_function(operator, PauliSum({"Z": 1.0}))
+    balanced = [Heisenberg(Spin(4, magnetisation=m), Chain(4)) for m in (0, 1)]
+    with pytest.raises(SpaceError):
+        spectral_function(*balanced)
     with pytest.raises(SpaceError):
         spectral_function(PauliSum({"X": 1j}), PauliSum({"Z": 1.0}))
     with pytest.raises(SpaceError):
