@@ -123,6 +123,21 @@ def test_one_spin_dephasing():
     np.testing.assert_allclose(z, 6 / w * np.sin(w * times) * np.exp(-times), atol=1e-12)
 
 
+@pytest.mark.parametrize("word", ["XXI", "XXX"])
+def test_many_spin_jumps(word):
+    """3 Z on three spins in |+y>, one jump on two or all of them: each spin it touches is damped as if alone."""
+    hamiltonian = PauliSum({"ZII": 3.0, "IZI": 3.0, "IIZ": 3.0})
+    plus = np.array([1, 1j])
+    times = np.linspace(0, 1.5, 7)
+    run = evolve_density(Lindbladian(hamiltonian, [PauliSum({word: 1.0})]), np.kron(np.kron(plus, plus), plus), times)
+    x, y, _ = means(run, 3)
+    w, share = np.sqrt(35), word.count("X") / 3
+    damped = share * np.exp(-times)
+    free_x, free_y = -(1 - share) * np.sin(6 * times), (1 - share) * np.cos(6 * times)
+    np.testing.assert_allclose(x, free_x - damped * 6 / w * np.sin(w * times), atol=1e-12)
+    np.testing.assert_allclose(y, free_y + damped * (np.cos(w * times) - np.sin(w * times) / w), atol=1e-12)
+
+
 def test_correlated_jumps():
     """Three spins with X X X, jumps of pairs, uneven times: against the matrix exponential and QuTiP."""
     lindbladian = Lindbladian(
