@@ -39,28 +39,30 @@ def of_spin(j2: float, momentum: tuple[int, int], spins: range) -> dict[int, np.
     return found
 
 
-def main(file: str) -> None:
-    """Compute and draw."""
+def main(file: str, small: bool) -> None:
+    """Compute and draw; `small` leaves out most of the points."""
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), constrained_layout=True)
     momenta = (((2, 0), "k = X", "x", "0.6"), ((0, 0), "k = Γ", "o", "C0"), ((2, 2), "k = M", "s", "C3"))
-    for momentum, name, marker, color in momenta:
-        for spin, energies in of_spin(0.0, momentum, range(6)).items():
+    for momentum, name, marker, color in momenta[1:] if small else momenta:
+        for spin, energies in of_spin(0.0, momentum, range(3 if small else 0, 6)).items():
             low = energies[:3]
             left.plot([spin * (spin + 1)] * len(low), low, marker, color=color, label=None if spin else name)
     left.set(xlabel="S(S + 1)", ylabel="energy / J", title="Heisenberg 4x4: tower of states")
     left.legend(loc="lower right")
-    for place, (_, momentum) in enumerate(PATH):
+    for place, (_, momentum) in enumerate([] if small else PATH):
         for spin, energies in of_spin(0.5, momentum, range(3)).items():
             low = energies[energies < TOP]
             label = None if place else f"S = {spin}"
             right.plot([place] * len(low), low, "_", color=f"C{spin}", ms=24 - 6 * spin, mew=2, label=label)
     right.set(title="J1-J2 4x4 at J2 = 0.5: levels by momentum", ylabel="energy / J1", ylim=(-8.6, TOP))
     right.set_xticks(range(len(PATH)), [name for name, _ in PATH])
-    right.legend(loc="lower center")
+    if not small:
+        right.legend(loc="lower center")
     figure.savefig(file, dpi=110)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "tower.png")
+    names = [word for word in sys.argv[1:] if word != "--small"]
+    main(names[0] if names else "tower.png", "--small" in sys.argv)

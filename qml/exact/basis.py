@@ -47,7 +47,7 @@ class SectorBasis:
         >>> basis.size, basis.representatives.tolist()
         (2, [[1, 1, -1, -1], [1, -1, 1, -1]])
         >>> basis.to_full([0.0, 1.0]).round(3).tolist()
-        [0.0, 0.0, 0.707, 0.707, 0.0, 0.0]
+        [0.0, 0.707, 0.0, 0.0, 0.707, 0.0]
 
     Source:
         A. Weisse, Phys. Rev. E 87, 043305 (2013); M. Tinkham, Group Theory and Quantum Mechanics (1964), chapter 3.
@@ -196,7 +196,7 @@ class SectorBasis:
         index, amplitude = self._amplitudes
         return jnp.asarray(np.sum(amplitude * vector[index], axis=1)) if self.size else jnp.zeros(self.hilbert.size)
 
-    def project(self, vector: Any) -> Inexact[Array, " size"]:
+    def project(self, vector: Any) -> Inexact[Array, " levels"]:
         """Amplitudes in the sector of a vector of the space: the adjoint of `to_full`.
 
         Args:

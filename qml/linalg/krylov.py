@@ -32,7 +32,7 @@ class Pairs(NamedTuple):
     """Approximate eigenpairs: values `[k]`, orthonormal vectors `[k, size]`, residual norms `[k]`."""
 
     values: np.ndarray
-    vectors: Array
+    vectors: Any
     residuals: np.ndarray
 
 
@@ -124,7 +124,7 @@ class _Run(NamedTuple):
     """What the runs of one round share: the known vectors, how many levels to look for and how many there are."""
 
     linear_map: Map
-    locked: Array
+    locked: Any
     wanted: int
     free: int
     tolerance: float
@@ -192,7 +192,7 @@ def _levels(run: _Run, start: Any) -> tuple[list[Any], float, float]:
     chosen = np.zeros((length, run.wanted))
     chosen[:, : np.sum(take)] = weights[:, take]
     found = np.asarray(_combine(run, start, chosen, kept))
-    return [found[i] for i in range(np.sum(take))], float(values[0] - errors[0]), norm
+    return [found[i] for i in range(int(np.sum(take)))], float(values[0] - errors[0]), norm
 
 
 def _few_bytes(vector: Any) -> bool:
