@@ -141,7 +141,7 @@ def check_predicate(operator: Any, hilbert: AbstractHilbert) -> None:
         for x in configurations(hilbert):
             neighbours, elements = operator.connected(x)
             size = np.abs(np.asarray(elements)) * ~np.asarray(hilbert.contains(neighbours))
-            if np.any(size > _ROUNDING * np.max(np.abs(elements))):
+            if np.any(size > _ROUNDING * np.max(np.abs(elements), initial=0.0)):
                 row, slot = np.unravel_index(np.argmax(size), size.shape)
                 sites = np.flatnonzero(np.asarray(neighbours[row, slot] != x[row])).tolist()
                 raise SpaceError(

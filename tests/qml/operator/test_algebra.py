@@ -194,6 +194,7 @@ def test_traced_matrices():
 def test_predicates_and_parts():
     """Spaces with a predicate or several totals: exact blocks, refusals, traces."""
     blockade = Constrained(Spin(4), predicate=_no_neighbours)
+    assert PauliSum({"ZZII": 1.0}, blockade).diagonal(jnp.array([[1, -1, -1, 1]])).tolist() == [-1.0]
     free = sum((_pxp(i) for i in range(4)), start=PauliSum({}, Spin(4)))
     operator = free.on(blockade)
     index = np.asarray(Spin(4).states_to_indices(blockade.all_states()))
