@@ -25,6 +25,7 @@ from qml.operator import (
     spin_matrices,
     total,
 )
+from tests.helpers.compiled import Counted
 from tests.qml.operator.kron import dense
 from tests.qml.operator.test_compact import off_diagonal, rows_of
 
@@ -171,7 +172,7 @@ def test_traced_matrices():
     m = spin_matrices(1)
     space, vector = Spin(2, s=1), jnp.arange(9.0)
 
-    @jax.jit
+    @Counted
     def value(a, b):
         one = LocalOperator.from_terms([(m["X"], (0,), a), (m["Z"], (1,), b)], space)
         two = one @ one + 0.5 * one.adjoint() + b
@@ -186,7 +187,7 @@ def test_traced_matrices():
 
     for a, b in ((0.3, 0.7), (1.0, -2.0)):
         np.testing.assert_allclose(value(a, b), expected(a, b), rtol=1e-12)
-    assert value._cache_size() == 1
+    assert value.traces == 1
     slope = (expected(0.3 + 1e-5, 0.7) - expected(0.3 - 1e-5, 0.7)) / 2e-5
     np.testing.assert_allclose(jax.grad(value)(0.3, 0.7), slope, rtol=1e-8)
 
@@ -245,14 +246,14 @@ def test_time_dependence():
         np.testing.assert_allclose(ramp.derivative(t).to_dense(), slope, atol=1e-13)
     assert ramp(0.0).strings == ramp(0.7).strings and ramp.hilbert == space
 
-    by_time = jax.jit(lambda ramp, t: ramp(t).apply(vector))
+    by_time = Counted(lambda ramp, t: ramp(t).apply(vector))
     for t in (0.1, 0.2, 0.3):
         np.testing.assert_allclose(by_time(ramp, t), ramp(t).apply(vector), atol=1e-13)
-    assert by_time._cache_size() == 1
-    use = jax.jit(lambda operator: operator.apply(vector))
+    assert by_time.traces == 1
+    use = Counted(lambda operator: operator.apply(vector))
     for t in (0.1, 0.2):
         use(ramp(t))
-    assert use._cache_size() == 1
+    assert use.traces == 1
 
     def end(rate):
         pulse = TimeDependent(None, [(lambda t: rate * t, drive)])

@@ -12,6 +12,7 @@ from qml.hilbert import Boson, Spin
 from qml.lattice import Chain, Square
 from qml.operator import J1J2, BosonSum, Heisenberg, Ising, LocalOperator, PauliSum, spin_matrices
 from qml.operator.compact import Compacted, bucket, capacity_for, compact_generic, count_connected
+from tests.helpers.compiled import Counted
 
 
 def pauli(seed: int, n: int, terms: int, *, imaginary: bool = True) -> PauliSum:
@@ -137,21 +138,21 @@ def test_one_program_for_all_coefficients():
     x = space.random_state(jax.random.key(3), (4, 8))
     capacity = max(capacity_for(Heisenberg(space, chain), batch) for batch in x)
 
-    @jax.jit
+    @Counted
     def energy(j, x):
         found = Heisenberg(space, chain, j).compacted(x, capacity)
         return jnp.sum(found.elements * jnp.cos(found.states @ jnp.arange(6.0)))
 
     for j, batch in zip((0.5, 1.0, 2.0, 3.0), x):
         energy(j, batch)
-    assert energy._cache_size() == 1
+    assert energy.traces == 1
     np.testing.assert_allclose(jax.grad(energy)(2.0, x[0]), energy(1.0, x[0]), rtol=1e-12)
     np.testing.assert_allclose(jax.vmap(energy, (None, 0))(1.0, x), [energy(1.0, b) for b in x], rtol=1e-12)
 
-    use = jax.jit(lambda operator, x: operator.compacted(x, capacity).elements)
+    use = Counted(lambda operator, x: operator.compacted(x, capacity).elements)
     for h in (0.3, 0.4):
         use(Ising(space, chain, j=1.0, h=h), x[0])
-    assert use._cache_size() == 1
+    assert use.traces == 1
 
 
 def test_buckets():

@@ -9,6 +9,7 @@ from qml._core.errors import ShapeError
 from qml.hilbert import Spin
 from qml.lattice import Chain, Square
 from qml.operator import J1J2, XXZ, Heisenberg, Ising, local, total
+from tests.helpers.compiled import Counted
 
 S = {"X": np.array([[0, 1], [1, 0]]) / 2, "Y": np.array([[0, -1j], [1j, 0]]) / 2, "Z": np.diag([1, -1]) / 2}
 
@@ -67,22 +68,22 @@ def test_couplings_are_traced():
     space, lattice = Spin(8, magnetisation=0), Square(4, 2, periodic=(True, False))
     vector = jnp.asarray(np.random.default_rng(0).normal(size=space.size))
 
-    @jax.jit
+    @Counted
     def energy(j1, j2):
         return vector @ J1J2(space, lattice, j1=j1, j2=j2).apply(vector)
 
     first, second = jax.grad(energy, argnums=(0, 1))(1.0, 0.5)
     for j2 in (0.1, 0.2, 0.3):
         energy(1.0, j2)
-    assert energy._cache_size() == 1
+    assert energy.traces == 1
     np.testing.assert_allclose(first, energy(1.0, 0.0), rtol=1e-12)
     np.testing.assert_allclose(second, energy(0.0, 1.0), rtol=1e-12)
 
-    use = jax.jit(lambda operator, x: operator.connected(x)[1])
+    use = Counted(lambda operator, x: operator.connected(x)[1])
     x = Spin(6).random_state(jax.random.key(0), 3)
     for h in (0.1, 0.7):
         use(Ising(Spin(6), Chain(6), j=-1.0, h=h), x)
-    assert use._cache_size() == 1
+    assert use.traces == 1
 
 
 def test_traced_couplings_keep_all_digits():

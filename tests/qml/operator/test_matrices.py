@@ -12,6 +12,7 @@ from qml.exact import evolve, expect, ground_state, spectrum
 from qml.hilbert import Spin
 from qml.lattice import Chain
 from qml.operator import Heisenberg, LocalOperator, spin_matrices
+from tests.helpers.compiled import Counted
 
 
 def embedded(matrix: np.ndarray, sites: tuple, n: int, base: int) -> np.ndarray:
@@ -101,7 +102,7 @@ def test_traced_coefficients():
     space = Spin(3, s=1)
     vector = jnp.arange(27.0)
 
-    @jax.jit
+    @Counted
     def energy(j):
         operator = LocalOperator.from_terms([(exchange(1), (0, 1), j), (exchange(1), (1, 2), 2 * j)], space)
         return vector @ operator.apply(vector)
@@ -109,7 +110,7 @@ def test_traced_coefficients():
     slope = jax.grad(energy)(1.0)
     np.testing.assert_allclose(energy(2.0), 2 * slope, rtol=1e-12)
     energy(3.0)
-    assert energy._cache_size() == 1
+    assert energy.traces == 1
 
 
 def test_bad_input():

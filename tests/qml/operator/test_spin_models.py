@@ -32,6 +32,7 @@ from qml.operator import (
     rotate_signs,
     spin_matrices,
 )
+from tests.helpers.compiled import Counted
 from tests.qml.exact.reference import problems
 
 
@@ -269,7 +270,7 @@ def test_couplings_are_traced():
     space, lattice = Spin(4, s=1, magnetisation=0), Chain(4)
     vector = jnp.asarray(np.random.default_rng(0).normal(size=space.size))
 
-    @jax.jit
+    @Counted
     def energy(j, delta, d, ion):
         h = XXZ(space, lattice, j=j, delta=delta) + DzyaloshinskiiMoriya(space, lattice, d=(0.0, 0.0, d))
         h = h + SingleIon(space, d=ion)
@@ -279,7 +280,7 @@ def test_couplings_are_traced():
     slopes = jax.grad(energy, argnums=(0, 1, 2, 3))(1.0, 0.5, 0.2, 0.1)
     for j in (0.3, 0.6):
         energy(j, 0.5, 0.2, 0.1)
-    assert energy._cache_size() == 1
+    assert energy.traces == 1
     np.testing.assert_allclose(slopes[3], energy(0.0, 0.0, 0.0, 1.0), rtol=1e-12)
     np.testing.assert_allclose(slopes[1], energy(1.0, 1.0, 0.0, 0.0) - energy(1.0, 0.0, 0.0, 0.0), rtol=1e-12)
     slope = jax.grad(lambda a: jnp.sum(LongRangeIsing(Spin(4), lattice, alpha=a).coefficients))(1.0)
