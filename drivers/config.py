@@ -97,17 +97,25 @@ def _shots(file: str, method: str = "likelihood") -> Any:
 
 
 LATTICES: Choices = {
-    "Chain": qml.lattice.Chain, "Square": qml.lattice.Square, "Cubic": qml.lattice.Cubic,
-    "Triangular": qml.lattice.Triangular, "Honeycomb": qml.lattice.Honeycomb, "Kagome": qml.lattice.Kagome,
+    name: getattr(qml.lattice, name)
+    for name in (
+        "Chain", "Ladder", "Square", "Triangular", "Honeycomb", "KitaevHoneycomb", "Kagome", "ShastrySutherland",
+        "Cubic", "BCC", "FCC", "Diamond", "Pyrochlore",
+    )
 }  # fmt: skip
 SPACES: Choices = {
     "Spin": qml.hilbert.Spin, "Boson": qml.hilbert.Boson,
     "SpinlessFermion": qml.hilbert.SpinlessFermion, "SpinfulFermion": _spinful,
 }  # fmt: skip
 HAMILTONIANS: Choices = {
-    "Ising": qml.operator.Ising, "XXZ": qml.operator.XXZ, "Heisenberg": qml.operator.Heisenberg,
-    "J1J2": qml.operator.J1J2, "PauliSum": _fields, "BoseHubbard": qml.operator.BoseHubbard,
-    "tV": qml.operator.tV, "Hubbard": qml.operator.Hubbard,
+    "PauliSum": _fields,
+    **{
+        name: getattr(qml.operator, name)
+        for name in (
+            "Ising", "XY", "XYZ", "XXZ", "Heisenberg", "J1J2", "J1J2J3", "Kitaev", "Rydberg", "LongRangeIsing",
+            "LongRangeXXZ", "BoseHubbard", "tV", "tJ", "Hubbard", "ExtendedHubbard",
+        )
+    },
 }  # fmt: skip
 ANSAETZE: Choices = {
     "RBM": qml.ansatz.RBM, "Jastrow": qml.ansatz.Jastrow, "MLP": qml.ansatz.MLP, "GCNN": qml.ansatz.GCNN,

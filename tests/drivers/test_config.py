@@ -47,6 +47,21 @@ def test_a_written_configuration_starts_the_same_run(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "lattice, hamiltonian, sites",
+    [
+        ({"name": "Ladder", "length": 3}, {"name": "XYZ", "jx": 0.5}, 6),
+        ({"name": "Square", "length_x": [[2, 1], [-1, 2]]}, {"name": "LongRangeIsing", "alpha": 3.0, "h": 0.5}, 5),
+        ({"name": "KitaevHoneycomb", "length_x": 3, "length_y": 3}, {"name": "Kitaev", "kz": -0.5}, 18),
+        ({"name": "Pyrochlore", "length_x": 1, "periodic": False}, {"name": "Heisenberg"}, 4),
+    ],
+)
+def test_lattices_and_models_by_name(lattice, hamiltonian, sites):
+    """Tilted clusters, coloured bonds, long ranges: the names of a file are those of the library."""
+    job = config.build({**GROUND, "lattice": lattice, "hamiltonian": hamiltonian, "state": {"samples": 16}})
+    assert job.driver.hamiltonian.hilbert == qml.hilbert.Spin(sites)
+
+
+@pytest.mark.parametrize(
     "space, hamiltonian, expected",
     [
         (
