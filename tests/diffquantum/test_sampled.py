@@ -11,6 +11,7 @@ from diffquantum.ir import Const, Gate, Program
 from qml._core.errors import SpaceError
 from qml.operator import PauliSum
 from tests.helpers import programs as lib
+from tests.helpers.compiled import Counted
 from tests.helpers.zscore import assert_z, assert_z_uniform
 
 Z = PauliSum({"Z": 1.0})
@@ -36,12 +37,12 @@ def test_coefficients_are_traced():
     """Another observable with the same strings compiles nothing anew, and gradients in the coefficients exist."""
     theta = jnp.array([0.4, 1.1])
 
-    @jax.jit
+    @Counted
     def mean(scale):
         return value(lib.CIRCUIT, scale * PauliSum({"ZI": 1.0, "IZ": 0.5}), theta, jax.random.key(0), 500).mean
 
     np.testing.assert_allclose(mean(2.0), 2 * mean(1.0))
-    assert mean._cache_size() == 1
+    assert mean.traces == 1
     np.testing.assert_allclose(jax.grad(mean)(1.0), mean(1.0))
 
 
