@@ -4,6 +4,7 @@ Tests spend their time in compiling small programs, so XLA's optimiser is off he
 demo and everything a user runs have it on; set XLA_FLAGS to test with it.
 """
 
+import gc
 import os
 
 import jax
@@ -24,3 +25,6 @@ jax.config.update("jax_compilation_cache_dir", os.path.join(os.path.dirname(__fi
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 hook = install_import_hook(["qml", "symmetries", "diffquantum", "drivers"], "beartype.beartype")
+
+gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
+gc.set_threshold(100_000, 20, 50)
