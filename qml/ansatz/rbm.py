@@ -62,8 +62,9 @@ class RBM(nnx.Module):
 
     def local_update(self, hilbert: Any) -> LocalUpdate | None:
         """Ratios from the running angles of the hidden units, on sites with two states."""
-        states = hilbert.local_states
-        return RBMUpdate(min(states), max(states)) if len(states) == 2 else None
+        kinds = {tuple(sorted(states)) for states in hilbert.site_states}  # sites of a product may differ
+        low, *others = kinds.pop()
+        return RBMUpdate(low, others[0]) if not kinds and len(others) == 1 else None
 
 
 @final
@@ -96,7 +97,8 @@ class RBMUpdate(LocalUpdate):
     def reliable(self, tables: dict[str, Array]) -> Array:
         size = jnp.abs(tables["angles"])  # rounding grows like cosh(D)^2; products must not overflow for a few sites
         longest = 0.2 * jnp.finfo(size.dtype).maxexp
-        return (jnp.max(size) < 3.0) & (jnp.max(jnp.sum(size, axis=1)) < longest)
+        far = jnp.max(jnp.abs(tables["tanh"])) < 10.0  # from the zeros of cosh, where tanh has its poles
+        return far & (jnp.max(size) < 3.0) & (jnp.max(jnp.sum(size, axis=1)) < longest)
 
     def init(self, tables: dict[str, Array], x: Array) -> Array:
         w = tables["kernel"]

@@ -11,7 +11,7 @@ from flax import nnx
 from qml.ansatz import RBM, Jastrow, to_ansatz
 from qml.ansatz.jastrow import JastrowUpdate
 from qml.estimate.local import local_values, static_moves
-from qml.hilbert import Spin, SpinlessFermion
+from qml.hilbert import Boson, Spin, SpinlessFermion
 from qml.lattice import Square
 from qml.operator import J1J2, Ising, PauliSum
 from qml.sampler.library import default_sampler
@@ -109,3 +109,17 @@ def test_large_weights_go_through_the_network():
     x, operator = space.random_state(jax.random.key(1), 40), Ising(space, Square(3, 3), j=-1.0, h=0.7)
     ours, exact = (local_values(a, params, operator, x) for a in (ansatz, plain))
     np.testing.assert_allclose(ours, exact, rtol=1e-13)
+
+
+def test_no_updates_where_sites_differ():
+    """An RBM on a product of unlike sites is evaluated whole."""
+    space = Spin(2) * Boson(2, n_max=2)
+    ansatz, _ = to_ansatz(RBM(4, rngs=nnx.Rngs(0)), space)
+    assert ansatz.updates is None
+
+
+def test_angles_at_a_zero_of_cosh_go_through_the_network():
+    """Complex weights of i pi / 4 turn an angle by i pi / 2, where tanh has a pole."""
+    ansatz, params = to_ansatz(RBM(9, dtype=complex, std=0.1, rngs=nnx.Rngs(0)), SPACE)
+    params = {**params, "kernel": params["kernel"].at[0, 0].set(0.25j * jnp.pi)}
+    assert not ansatz.updates.reliable(ansatz.updates.prepare(params))
