@@ -49,6 +49,23 @@ def on_host(values: Any) -> Any:
     return host.astype(coefficient_dtype(host))
 
 
+def per_term(coefficients: Any, count: int) -> Any:
+    """New coefficients of a sum of `count` strings.
+
+    Raises:
+        ShapeError: there is not one coefficient for each string.
+    """
+    coefficients = on_host(coefficients)
+    if coefficients.shape != (count,):
+        raise ShapeError(
+            "There must be one coefficient for each string.",
+            got=f"shape {coefficients.shape}",
+            expected=f"({count},)",
+            try_="the order of operator.strings",
+        )
+    return coefficients
+
+
 def stack(values: Iterable[Any]) -> Any:
     """Coefficients as one array, real where all are: on the host if all are known."""
     values = list(values)

@@ -13,7 +13,7 @@ from qml._core.errors import DataError, ShapeError, SpaceError
 from qml._core.types import Array, Inexact
 from qml.hilbert import AbstractHilbert
 from qml.operator.base import AbstractOperator
-from qml.operator.coefficients import coefficient_dtype, is_scalar, is_traced, on_host, stack, sum_to
+from qml.operator.coefficients import coefficient_dtype, is_scalar, is_traced, on_host, per_term, stack, sum_to
 from qml.operator.ladder_strings import Expansion, Key, LadderStrings, expand, products
 from qml.operator.occupation import check_predicate
 
@@ -111,14 +111,7 @@ class LadderSum(AbstractOperator):
             ShapeError: there is not one coefficient for each string.
             SpaceError: the new sum leaves a constrained space.
         """
-        coefficients = on_host(coefficients)
-        if coefficients.shape != (len(self.strings),):
-            raise ShapeError(
-                "There must be one coefficient for each string.",
-                got=f"shape {coefficients.shape}",
-                expected=f"({len(self.strings)},)",
-                try_="the order of operator.strings",
-            )
+        coefficients = per_term(coefficients, len(self.strings))
         return self._build(self.strings, coefficients, self.hilbert, check=True)
 
     @property

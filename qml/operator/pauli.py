@@ -12,7 +12,7 @@ from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator.base import AbstractOperator, checked_sites, rows_of
-from qml.operator.coefficients import coefficient_dtype, collect, is_scalar, is_traced, on_host, stack, sum_to
+from qml.operator.coefficients import coefficient_dtype, collect, is_scalar, is_traced, on_host, per_term, stack, sum_to
 from qml.operator.compact import Compacted, compact_pauli, parities
 from qml.operator.conserve import check_predicate, check_terms, sector_traces
 from qml.operator.matvec import elements, prepare
@@ -107,14 +107,7 @@ class PauliSum(AbstractOperator):
             ShapeError: there is not one coefficient for each string.
             SpaceError: the new sum leaves a constrained space.
         """
-        coefficients = on_host(coefficients)
-        if coefficients.shape != (len(self.strings),):
-            raise ShapeError(
-                "There must be one coefficient for each string.",
-                got=f"shape {coefficients.shape}",
-                expected=f"({len(self.strings)},)",
-                try_="the order of operator.strings",
-            )
+        coefficients = per_term(coefficients, len(self.strings))
         return build(self.strings, coefficients, self.hilbert, check=True)
 
     @property
