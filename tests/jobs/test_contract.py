@@ -42,6 +42,8 @@ def test_ground_state(tmp_path):
     energy = result.state.expect(hamiltonian)
     assert energy.mean > exact.energies[0] - 4.5 * energy.error
     assert energy.mean < result.history["energy.mean"][0]
+    full = qml.FullSumState(ansatz, hilbert).with_params(result.state.params)
+    assert_z(energy, full.expect(hamiltonian).mean)
 
 
 def test_dynamics(tmp_path):
