@@ -14,7 +14,7 @@ from drivers.io.result import Status
 from drivers.measure import check_job, energy_info, fresh_energy, observed, reseeded, settled
 from qml._core import tree
 from qml._core.errors import ConfigError
-from qml.estimate import SR, forces
+from qml.estimate import AbstractPreconditioner, forces
 from qml.operator import AbstractOperator
 from qml.state import AbstractState
 
@@ -36,7 +36,8 @@ class VMC(AbstractDriver):
     Args:
         hamiltonian: Hermitian operator on the space of the state.
         optimizer: an Optax optimiser; with a preconditioner usually `optax.sgd(0.02)`.
-        precondition: `qml.estimate.SR(...)`, or `None` for plain gradients.
+        precondition: `qml.estimate.SR(...)` or another preconditioner, or `None` for plain gradients. What it remembers
+            is part of the carry: saved, resumed and undone with it.
 
     Example:
         >>> import optax, qml, drivers
@@ -54,7 +55,7 @@ class VMC(AbstractDriver):
 
     hamiltonian: AbstractOperator
     optimizer: Any
-    precondition: SR | None = None
+    precondition: AbstractPreconditioner | None = None
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
 
     def plan(
@@ -83,18 +84,24 @@ class VMC(AbstractDriver):
             )
         centre, radius = self.hamiltonian.bound()
         state = settled(reseeded(thing, key))
-        return {"state": state, "memory": self.optimizer.init(thing.params), "floor": jnp.asarray(centre - radius)}
+        return {
+            "state": state,
+            "memory": self.optimizer.init(thing.params),
+            "metric": () if self.precondition is None else self.precondition.init(thing.params),
+            "floor": jnp.asarray(centre - radius),
+        }
 
     def step(self, carry: dict) -> tuple[dict, dict]:
         """Sample, measure, solve, update."""
-        floor = carry["floor"]
+        floor, metric = carry["floor"], carry["metric"]
         state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
         if self.precondition is None:
             half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
             gradient = jax.tree.map(lambda f: 2 * f, half)
         else:
-            gradient = self.precondition.direction(state.ansatz, state.params, samples, local).update
+            found, metric = self.precondition.step(state.ansatz, state.params, samples, local, metric)
+            gradient = found.update
         updates, memory = self.optimizer.update(gradient, carry["memory"], state.params)
         moved = state.with_params(optax.apply_updates(state.params, updates))
         info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
@@ -103,7 +110,7 @@ class VMC(AbstractDriver):
         slack = 5 * error + 1e-6 * jnp.abs(floor)
         status = jnp.where(energy.mean < floor - slack, int(Status.DIVERGED), int(Status.RUNNING))
         info = {**info, "update_norm": tree.norm(gradient), "status": status}
-        return {"state": settled(moved), "memory": memory, "floor": floor}, info
+        return {"state": settled(moved), "memory": memory, "metric": metric, "floor": floor}, info
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples."""

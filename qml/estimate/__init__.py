@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from qml.estimate.health import Health, diagnose
     from qml.estimate.local import local_values
     from qml.estimate.metric import jacobian, qgt, qgt_apply, residual
-    from qml.estimate.natural import SR, Direction
+    from qml.estimate.natural import SR
+    from qml.estimate.precondition import AbstractPreconditioner, Direction
     from qml.estimate.samples import Samples
     from qml.estimate.stats import Stats, statistics
 
 __all__ = [
     "SR",
+    "AbstractPreconditioner",
     "Direction",
     "Health",
     "Samples",
@@ -29,7 +31,8 @@ __all__ = [
 ]
 
 _NAMES = {
-    "Direction": "natural",
+    "AbstractPreconditioner": "precondition",
+    "Direction": "precondition",
     "Health": "health",
     "SR": "natural",
     "Samples": "samples",

@@ -15,27 +15,13 @@ from qml.ansatz.bridge import Ansatz
 from qml.estimate.gradient import forces
 from qml.estimate.kernel import kernel, structured_share
 from qml.estimate.metric import jacobian, residual
+from qml.estimate.precondition import AbstractPreconditioner, Direction
 from qml.estimate.samples import Samples
 
 _METHODS = ("auto", "sr", "minsr")
 
 
-class Direction(eqx.Module):
-    r"""A solution of $S x = F$ and how well the step it makes is represented.
-
-    Args:
-        update: $x$ as a tree like the parameters.
-        metric_norm: $x^T S x$.
-        force_dot: $x^T F$. In real time the squared projection error per variance of H is
-            $r^2 = (\mathrm{Var}\,H + x^T S x - 2 x^T F) / \mathrm{Var}\,H$.
-    """
-
-    update: Params
-    metric_norm: Float[Array, ""]
-    force_dot: Float[Array, ""]
-
-
-class SR(eqx.Module):
+class SR(AbstractPreconditioner):
     r"""Stochastic reconfiguration: solves $S x = F$, regularised.
 
     With rows $\bar O$ and residuals $\epsilon$: $S = \bar O^T\bar O$, $F = \bar O^T\epsilon$. Solved over parameters,
@@ -145,6 +131,16 @@ class SR(eqx.Module):
             )
         local = jnp.asarray(local)
         return _direction(self, ansatz, params, samples, -1j * local if real_time else local)
+
+    def init(self, params: Params) -> tuple[()]:
+        """Nothing is remembered."""
+        return ()
+
+    def step(
+        self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, state: Any = ()
+    ) -> tuple[Direction, Any]:
+        """See `AbstractPreconditioner.step`; the same as `direction`."""
+        return self.direction(ansatz, params, samples, local), state
 
     def _invert(self, make: Callable[[], Array], right: Array) -> Array:
         if self.cutoff is None:
