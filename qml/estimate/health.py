@@ -4,9 +4,22 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from qml._core.types import Array, Bool, Float, Int
 from qml.estimate.samples import Samples
+from qml.estimate.stats import chains_disagree
+
+TROUBLES = (
+    "a local value is not finite",
+    "a chain is frozen",
+    "hardly any move is accepted",
+    "the chains disagree",
+    "too few effective samples",
+    "a few samples have nearly all the weight",
+    "the chains were not thermalised",
+)
+ACCEPTANCE, EFFECTIVE, SHARE = 1e-3, 30.0, 0.1
 
 
 class Health(eqx.Module):
@@ -14,12 +27,18 @@ class Health(eqx.Module):
 
     Args:
         acceptance: smallest share of moves that changed a chain; NaN without chains.
-        frozen: number of chains that never moved.
-        r_hat: split R-hat of the energy; above 1.02 the chains disagree.
+        frozen: number of frozen chains.
+        r_hat: split R-hat of the energy; well above 1 where the chains disagree.
         tau: autocorrelation time of the energy in sweeps (0.5 for independent samples).
         effective: effective number of samples, $N / 2\tau$ with the loss by unequal weights.
         v_score: $n\,\mathrm{Var}\,H / (E - E_\infty)^2$; comparable between systems, 1e-3 is good.
         finite: every local energy is a number.
+        acceptance_by_rule: share of the moves of each rule of a mixture that changed a chain.
+        still: moves since each chain changed last.
+        frozen_chains: chains that wait for a change far longer than any other did, see `SamplerState.frozen`.
+        weight_share: effective share of the samples by their weights, $1 / (N \sum_s w_s^2)$; 1 for equal weights.
+        settled: the burn-in of the chains ended by its diagnostics, not at its bound.
+        troubles: one flag for each of the sentences in `TROUBLES`.
     """
 
     acceptance: Float[Array, ""]
@@ -29,6 +48,22 @@ class Health(eqx.Module):
     effective: Float[Array, ""]
     v_score: Float[Array, ""]
     finite: Bool[Array, ""]
+    acceptance_by_rule: Float[Array, " rules"]
+    still: Int[Array, " chains"]
+    frozen_chains: Bool[Array, " chains"]
+    weight_share: Float[Array, ""]
+    settled: Bool[Array, ""]
+    troubles: Bool[Array, " troubles"]
+
+    @property
+    def ok(self) -> Array:
+        """True where there is no trouble."""
+        return ~jnp.any(self.troubles)
+
+    @property
+    def named_troubles(self) -> tuple[str, ...]:
+        """The sentences of the troubles there are; not inside `jax.jit`."""
+        return tuple(name for name, there in zip(TROUBLES, np.asarray(self.troubles), strict=True) if there)
 
 
 def diagnose(
@@ -43,7 +78,7 @@ def diagnose(
         mean_field: $E_\infty$, the energy at infinite temperature; zero for traceless Hamiltonians.
 
     Returns:
-        A record of scalars.
+        A record of arrays; it can be made inside a compiled program.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,14 +93,59 @@ def diagnose(
     """
     local = jnp.asarray(local)
     stats = samples.statistics(local)
-    nan = jnp.full((), jnp.nan, stats.error.dtype)
-    if sampler_state is None:
-        acceptance, frozen = nan, jnp.array(0)
-    else:
-        acceptance = jnp.min(sampler_state.acceptance).astype(nan.dtype)
-        frozen = jnp.sum((sampler_state.accepted == 0) & (sampler_state.proposed > 0))
     gap = jnp.abs(stats.mean - mean_field) ** 2
     v_score = samples.x.shape[1] * stats.variance / jnp.where(gap > 0, gap, jnp.nan)
+    finite, share = jnp.all(jnp.isfinite(local)), samples.weight_share
     weighted = 1.0 / jnp.sum(samples.weights**2)
-    effective = weighted / jnp.maximum(2 * stats.tau, 1e-300) if samples.chains is not None else weighted
-    return Health(acceptance, frozen, stats.r_hat, stats.tau, effective, v_score, jnp.all(jnp.isfinite(local)))
+    chained = samples.chains is not None
+    effective = weighted / jnp.maximum(2 * stats.tau, 1e-300) if chained else weighted
+    nan, no, none = jnp.full((), jnp.nan, share.dtype), jnp.array(False), jnp.zeros(0, int)
+    acceptance, by_rule, still, frozen, settled, idle = nan, jnp.zeros(0, share.dtype), none, none > 0, ~no, no
+    if sampler_state is not None:
+        acceptance = jnp.min(sampler_state.acceptance).astype(share.dtype)
+        by_rule, frozen = sampler_state.acceptance_by_rule.astype(share.dtype), sampler_state.frozen
+        still = jnp.zeros(frozen.shape, int) if sampler_state.still is None else sampler_state.still
+        settled = settled if sampler_state.settled is None else sampler_state.settled
+        idle = jnp.mean(sampler_state.acceptance) < ACCEPTANCE
+    disagree = chains_disagree(local.reshape(-1, samples.chains).real) if chained else no
+    few, uneven = (effective < EFFECTIVE, share < SHARE) if chained else (no, no)
+    troubles = jnp.stack([~finite, jnp.any(frozen), idle, disagree, few, uneven, ~settled])
+    return Health(
+        acceptance,
+        jnp.sum(frozen),
+        stats.r_hat,
+        stats.tau,
+        effective,
+        v_score,
+        finite,
+        by_rule,
+        still,
+        frozen,
+        share,
+        settled,
+        troubles,
+    )
+
+
+def health(state: Any, samples: Samples, local: Any = None, *, mean_field: float | int | Array = 0.0) -> Health:
+    r"""Diagnose samples of a state.
+
+    Args:
+        state: the state that `state.sample()` returned with the samples.
+        samples: its samples.
+        local: local energies `[samples]`; `None` looks at $\log|\psi|^2$ instead, and has no V-score to tell.
+        mean_field: $E_\infty$, the energy at infinite temperature.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, qml
+        >>> from qml.estimate.health import health
+        >>> field = 1e4 * jnp.ones(4)  # a wave function so peaked that no chain moves
+        >>> state = qml.MCState((field, lambda params, x: x @ params), qml.hilbert.Spin(4), 160, key=jax.random.key(0))
+        >>> health(*state.sample()).named_troubles[0]
+        'a chain is frozen'
+    """
+    chains = getattr(state, "sampler_state", None)
+    if local is not None:
+        return diagnose(samples, local, chains, mean_field=mean_field)
+    blind = diagnose(samples, 2 * samples.log_psi.real, chains)
+    return eqx.tree_at(lambda h: h.v_score, blind, jnp.full_like(blind.v_score, jnp.nan))

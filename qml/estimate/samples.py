@@ -12,6 +12,8 @@ from qml.estimate.stats import Stats, statistics
 class Samples(eqx.Module):
     r"""Configurations with weights: $1/N$ from Markov chains, $|\psi|^2$ from a full sum.
 
+    Chains that draw from $|\psi|^n$ have weights in proportion to $|\psi|^{2-n}$.
+
     Args:
         x: configurations; row `step * chains + chain` from Markov chains.
         weights: sum to one.
@@ -23,6 +25,11 @@ class Samples(eqx.Module):
     weights: Float[Array, " samples"]
     log_psi: Inexact[Array, " samples"]
     chains: int | None = eqx.field(static=True)
+
+    @property
+    def weight_share(self) -> Array:
+        r"""Effective share of the samples by their weights, $1 / (N \sum_s w_s^2)$: 1 where all are equal."""
+        return 1.0 / (self.weights.shape[0] * jnp.sum(self.weights**2))
 
     def mean(self, values: Any) -> Array:
         r"""Weighted mean $\sum_s w_s v_s$ of `values[samples, ...]`."""

@@ -179,6 +179,40 @@ def _split_r_hat(values: Array) -> Array:
     return jnp.sqrt((half - 1) / half + ratio)
 
 
+def chains_disagree(values: Any) -> Array:
+    r"""Whether chains have different means, beyond what their own autocorrelation makes of finite chains.
+
+    Half chains of $h$ values should have means that scatter by $2\tau\sigma^2/h$, with $\tau$, $\sigma^2$ from within
+    them. They disagree where their scatter is larger by four standard deviations of such a ratio, and R-hat is above
+    1.02.
+
+    Args:
+        values: `[length, chains]`, real.
+
+    Returns:
+        A flag; False where half a chain has less than four values, which tells nothing.
+
+    Source: Vehtari et al., Bayesian Anal. 16, 667 (2021).
+    """
+    values = jnp.asarray(values)
+    half = values.shape[0] // 2
+    if half < 4:
+        return jnp.array(False)
+    halves = jnp.concatenate([values[:half], values[-half:]], axis=1)
+    means = jnp.mean(halves, axis=0)
+    residual = halves - means[None]
+    scatter = jnp.mean(jnp.abs(residual) ** 2)
+    # residuals from a mean of their own lose the share 2 tau / h of the variance
+    tau = jnp.maximum(_tau_within(residual, scatter), 0.5)
+    own = 1 - jnp.minimum(2 * tau / half, 0.75)
+    expected = 2 * tau / half * scatter / own**2
+    between = jnp.sum((means - jnp.mean(means)) ** 2) / (len(means) - 1)
+    rounding = (8 * jnp.finfo(means.dtype).eps * jnp.max(jnp.abs(means))) ** 2
+    limit = 1 + 4 * math.sqrt(2 / (len(means) - 1))
+    r_hat = _split_r_hat(values)
+    return (between > limit * expected + rounding) & (r_hat > 1.02)
+
+
 def format_error(mean: float | complex, error: float) -> str:
     """`-13.2713(42)`: the error's two leading digits in units of the last digit shown.
 

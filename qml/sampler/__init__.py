@@ -1,5 +1,6 @@
 """Samplers of |psi|^2."""
 
+from qml.sampler.autoregressive import DirectSampler
 from qml.sampler.base import AbstractSampler, SamplerState
 from qml.sampler.direct import ExactSampler
 from qml.sampler.library import default_sampler
@@ -10,6 +11,7 @@ from qml.sampler.rules import AbstractRule, Exchange, LocalFlip
 __all__ = [
     "AbstractRule",
     "AbstractSampler",
+    "DirectSampler",
     "ExactSampler",
     "Exchange",
     "LocalFlip",

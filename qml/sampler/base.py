@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from qml._core.types import Array, Bool, Inexact, Int, Params, RandomKey
+from qml._core.types import Array, Bool, Float, Inexact, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
 
 
@@ -19,6 +19,13 @@ class SamplerState(eqx.Module):
         key: random key of the next call.
         accepted: moves that changed the configuration in the last call, for each chain.
         proposed: moves proposed in the last call, for each chain.
+        still: moves since each chain changed last, counted on from call to call.
+        longest: longest time (moves) any change was waited for in the last call, or half of the one before if larger.
+        by_rule: moves of each rule of a mixture that were proposed, and that changed a chain, in the last call.
+        settled: the diagnostics said that the chains were thermalised when they were made.
+        memory: what a sampler needs besides, such as the chains at other temperatures.
+
+    The last five are `None` for samplers without Markov chains.
     """
 
     x: Int[Array, "chains sites"]
@@ -26,20 +33,51 @@ class SamplerState(eqx.Module):
     key: RandomKey
     accepted: Int[Array, " chains"]
     proposed: Int[Array, ""]
+    still: Int[Array, " chains"] | None = None
+    longest: Int[Array, ""] | None = None
+    by_rule: Float[Array, "rules 2"] | None = None
+    settled: Bool[Array, ""] | None = None
+    memory: Any = None
 
     @property
     def acceptance(self) -> Array:
         """Share of the moves of the last call that changed each chain, `[chains]`; NaN before the first call."""
         return self.accepted / jnp.where(self.proposed > 0, self.proposed, jnp.nan)
 
+    @property
+    def acceptance_by_rule(self) -> Array:
+        """Share of the moves of each rule that changed a chain, over all chains; without rules of no length."""
+        counts = jnp.zeros((0, 2)) if self.by_rule is None else self.by_rule
+        return counts[:, 1] / jnp.where(counts[:, 0] > 0, counts[:, 0], jnp.nan)
+
+    @property
+    def frozen(self) -> Array:
+        """True for each chain that has waited for a change far longer than any other chain did, `[chains]`.
+
+        Counted are the moves since its last change, also those of earlier calls: more than `PATIENCE` times the longest
+        wait of any chain that did end in the last call, and more than `SWEEPS` moves of each site. Where nothing moves
+        at all the second alone decides.
+        """
+        if self.still is None or self.longest is None:
+            return jnp.zeros(self.x.shape[:1], bool)
+        return self.still > jnp.maximum(PATIENCE * self.longest, SWEEPS * self.x.shape[1])
+
+
+PATIENCE, SWEEPS = 4, 10
+
 
 class AbstractSampler(eqx.Module):
-    r"""Draws configurations with probability $|\psi(x)|^2 / \sum_y |\psi(y)|^2$; all fields are static.
+    r"""Draws configurations with probability $|\psi(x)|^n / \sum_y |\psi(y)|^n$, nearly always with $n = 2$.
 
     `sample` is pure: the configurations depend on the parameters, the state and its key, and on nothing else.
     """
 
     chains: eqx.AbstractVar[int]
+
+    @property
+    def exponent(self) -> float:
+        """The power $n$ of $|\\psi|$ that is drawn from; samples have weights in proportion to $|\\psi|^{2-n}$."""
+        return 2.0
 
     @abc.abstractmethod
     def check_space(self, hilbert: Any) -> None:

@@ -1,22 +1,19 @@
 """Metropolis-Hastings sampling of |psi|^2 with many chains in one compiled loop."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from qml._core.errors import ShapeError, SpaceError
-from qml._core.precision import real_dtype
 from qml._core.types import Array, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
-from qml.ansatz.updates import LocalUpdate
-from qml.sampler.base import AbstractSampler, SamplerState, finite
-from qml.sampler.rules import AbstractRule, changed
-
-_FEW = 4  # sites of a move up to which local updates are used
+from qml.sampler.base import AbstractSampler, SamplerState
+from qml.sampler.kernel import Chains, Network, Updates, by_best_wave, sweep
+from qml.sampler.rules import AbstractRule
+from qml.sampler.thermalise import Thermalised, thermalise
 
 
 class Metropolis(AbstractSampler):
@@ -32,7 +29,10 @@ class Metropolis(AbstractSampler):
         hilbert: the space.
         chains: number of chains, >= 1.
         sweep: moves between two kept configurations; `None` is the number of sites.
-        burn: sweeps that `init` does from the random start, >= 0.
+        burn: sweeps that `init` does from the random start, >= 0; `None` goes on until diagnostics say that the chains
+            are thermalised, for 20 to 1260 sweeps (`SamplerState.settled` says how it ended).
+        power: the exponent $n > 0$ of the law $|\psi|^n$ that is drawn from. Below 2 the chains visit unlikely
+            configurations more often, and the samples of a state have weights in proportion to $|\psi|^{2-n}$.
 
     Raises:
         SpaceError: the rule leaves the space or does not reach all of it.
@@ -56,19 +56,34 @@ class Metropolis(AbstractSampler):
     hilbert: Any = eqx.field(static=True)
     chains: int = eqx.field(static=True)
     sweep: int = eqx.field(static=True)
-    burn: int = eqx.field(static=True)
+    burn: int | None = eqx.field(static=True)
+    power: float = eqx.field(static=True)
 
-    def __init__(self, rule: AbstractRule, hilbert: Any, *, chains: int = 16, sweep: int | None = None, burn: int = 20):
-        self.rule, self.hilbert, self.chains, self.burn = rule, hilbert, chains, burn
+    def __init__(
+        self,
+        rule: AbstractRule,
+        hilbert: Any,
+        *,
+        chains: int = 16,
+        sweep: int | None = None,
+        burn: int | None = None,
+        power: float | int = 2.0,
+    ):
+        self.rule, self.hilbert, self.chains, self.burn, self.power = rule, hilbert, chains, burn, float(power)
         self.sweep = hilbert.n_sites if sweep is None else sweep
-        if chains < 1 or self.sweep < 1 or burn < 0:
+        if chains < 1 or self.sweep < 1 or (burn is not None and burn < 0) or not 0 < power < math.inf:
             raise ShapeError(
-                "A Metropolis sampler has chains >= 1, sweep >= 1 and burn >= 0.",
-                got=f"chains={chains}, sweep={sweep}, burn={burn}",
+                "A Metropolis sampler has chains >= 1, sweep >= 1, burn >= 0 and power > 0.",
+                got=f"chains={chains}, sweep={sweep}, burn={burn}, power={power}",
                 expected="positive sizes",
                 try_="Metropolis(rule, hilbert, chains=16)",
             )
         rule.check_space(hilbert)
+
+    @property
+    def exponent(self) -> float:
+        """The power of $|\\psi|$ that is drawn from."""
+        return self.power
 
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` unless the sampler was made for this space."""
@@ -81,7 +96,9 @@ class Metropolis(AbstractSampler):
             )
 
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
-        """Chains from uniformly random configurations, after `burn` sweeps."""
+        """Chains from uniformly random configurations, thermalised by diagnostics or for `burn` sweeps."""
+        if self.burn is None:
+            return _thermalised(self, ansatz, params, key)
         start, key = jax.random.split(key)
         x = self.hilbert.random_state(start, self.chains)
         zero = jnp.zeros((self.chains,), jnp.int32)
@@ -110,102 +127,32 @@ class Metropolis(AbstractSampler):
 def _sample(
     sampler: Metropolis, ansatz: Ansatz, params: Params, state: SamplerState, length: int, burn: Array
 ) -> tuple[SamplerState, Array]:
-    start = eqx.tree_at(
-        lambda s: (s.log_psi, s.accepted), state, (ansatz.log_psi(params, state.x), jnp.zeros_like(state.accepted))
-    )
-    updates = ansatz.updates
+    start = Chains.start(state.x, ansatz.log_psi(params, state.x), state.key, len(sampler.rule.names), state.still)
 
-    def run(sweep: Callable[[SamplerState], SamplerState], key: RandomKey) -> tuple[SamplerState, Array]:
-        def one_sweep(i: Array, carry: tuple[SamplerState, Array]) -> tuple[SamplerState, Array]:
-            state, kept = carry
-            state = sweep(state)
-            return state, jax.lax.dynamic_update_index_in_dim(kept, state.x, jnp.maximum(i - burn, 0), 0)
+    def run(chains: Chains, wave: Network | Updates) -> tuple[Chains, Array]:
+        def one_sweep(i: Array, carry: tuple[Chains, Array]) -> tuple[Chains, Array]:
+            chains = sweep(sampler.rule, sampler.hilbert, sampler.sweep, sampler.power, carry[0], wave)
+            return chains, jax.lax.dynamic_update_index_in_dim(carry[1], chains.x, jnp.maximum(i - burn, 0), 0)
 
         kept = jnp.zeros((length, *state.x.shape), state.x.dtype)
-        return jax.lax.fori_loop(0, length + burn, one_sweep, (eqx.tree_at(lambda s: s.key, start, key), kept))
+        return jax.lax.fori_loop(0, length + burn, one_sweep, (chains, kept))
 
-    def by_network() -> tuple[SamplerState, Array]:
-        return run(lambda state: _sweep(sampler, state, _Network(ansatz, params)), start.key)
-
-    if updates is None or sampler.rule.width > _FEW:
-        state, kept = by_network()
-    else:
-        tables, key = updates.prepare(params), jax.random.clone(start.key)  # the same keys in both: the same chains
-
-        def by_updates() -> tuple[SamplerState, Array, Array]:
-            state, kept = run(lambda state: _sweep(sampler, state, _Updates(updates, tables)), key)
-            exact = ansatz.log_psi(params, state.x)
-            drift = jnp.max(jnp.abs(jnp.exp(state.log_psi - exact) - 1))
-            return eqx.tree_at(lambda s: s.log_psi, state, exact), kept, drift
-
-        def nothing() -> tuple[SamplerState, Array, Array]:
-            return (
-                start,
-                jnp.zeros((length, *state.x.shape), state.x.dtype),
-                jnp.full_like(start.log_psi[0].real, jnp.inf),
-            )
-
-        # a chain that has drifted from the network's value, or met a zero, is thrown away and run by the network
-        moved, kept, drift = jax.lax.cond(updates.reliable(tables), by_updates, nothing)
-        small = jnp.sqrt(jnp.finfo(drift.dtype).eps)
-        state, kept = jax.lax.cond(drift < small, lambda: (moved, kept), by_network)
-    return eqx.tree_at(lambda s: s.proposed, state, (length + burn) * sampler.sweep), kept
+    chains, kept = by_best_wave(ansatz, params, sampler.rule.width, start, run)
+    settled = jnp.asarray(True) if state.settled is None else state.settled
+    return chains.close((length + burn) * sampler.sweep, state.longest, settled), kept
 
 
-class _Network(NamedTuple):
-    """Moves by evaluating the whole wave function."""
+@jax.jit(static_argnums=1)
+def _thermalised(sampler: Metropolis, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
+    start, key = jax.random.split(key)
+    x = sampler.hilbert.random_state(start, sampler.chains)
+    chains = Chains.start(x, ansatz.log_psi(params, x), key, len(sampler.rule.names))
 
-    ansatz: Ansatz
-    params: Params
+    def run(chains: Chains, wave: Network | Updates) -> tuple[Chains, Thermalised]:
+        def one_sweep(chains: Chains) -> Chains:
+            return sweep(sampler.rule, sampler.hilbert, sampler.sweep, sampler.power, chains, wave)
 
-    def start(self, x: Array) -> None:
-        return None
+        return thermalise(one_sweep, chains)
 
-    def step(self, cache: None, x: Array, sites: Array, values: Array, log_psi: Array) -> tuple[Array, None]:
-        return self.ansatz.log_psi(self.params, changed(x, sites, values)), cache
-
-
-class _Updates(NamedTuple):
-    """Moves by the local updates of the wave function, from tables and a cache of each chain."""
-
-    rule: LocalUpdate
-    tables: Any
-
-    def start(self, x: Array) -> Any:
-        return self.rule.init(self.tables, x)
-
-    def step(self, cache: Any, x: Array, sites: Array, values: Array, log_psi: Array) -> tuple[Array, Any]:
-        values = _first(x, sites, values) if sites.shape[1] > 1 else values
-        log_ratio, cache = self.rule.step(self.tables, cache, x, sites, values)
-        return log_psi + log_ratio.astype(log_psi.dtype), cache
-
-
-def _first(x: Array, sites: Array, values: Array) -> Array:
-    """Values of which only the first of each site is new."""
-    again = [jnp.any(sites[:, :k] == sites[:, k : k + 1], axis=1) for k in range(sites.shape[1])]
-    return jnp.where(jnp.stack(again, axis=1), jnp.take_along_axis(x, sites, axis=1), values)
-
-
-def _sweep(sampler: Metropolis, state: SamplerState, wave: _Network | _Updates) -> SamplerState:
-    """`sampler.sweep` moves of every chain, with the random numbers of all of them drawn at once."""
-    key, draw = jax.random.split(state.key)
-    rule, hilbert = sampler.rule, sampler.hilbert
-    log_share = -math.log1p(1 / hilbert.n_sites)
-    uniforms = jax.random.uniform(draw, (sampler.sweep, state.x.shape[0], rule.n_uniforms + 1), real_dtype())
-    thresholds = jnp.log(uniforms[..., -1]) - log_share
-
-    def move(carry: tuple, inputs: tuple[Array, Array]) -> tuple[tuple, None]:
-        (x, log_psi, accepted, cache), (u, threshold) = carry, inputs
-        sites, values = rule.changes(u, x, hilbert)
-        proposal = changed(x, sites, values)
-        log_new, cache_new = wave.step(cache, x, sites, values, log_psi)
-        log_ratio = 2 * (log_new - log_psi).real + rule.log_ratio(x, proposal, hilbert)
-        take = (threshold < jnp.minimum(log_ratio, 0)) | ~finite(log_psi)
-        moved = take & jnp.any(jnp.take_along_axis(x, sites, axis=1) != values, axis=1)
-        x, log_psi = jnp.where(take[:, None], proposal, x), jnp.where(take, log_new, log_psi)
-        cache = jax.tree.map(lambda a, b: jnp.where(take.reshape(-1, *[1] * (a.ndim - 1)), a, b), cache_new, cache)
-        return (x, log_psi, accepted + moved, cache), None
-
-    start = (state.x, state.log_psi, state.accepted, wave.start(state.x))
-    (x, log_psi, accepted, _), _ = jax.lax.scan(move, start, (uniforms[..., :-1], thresholds))
-    return SamplerState(x, log_psi, key, accepted, state.proposed)
+    chains, seen = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
+    return chains.close(seen.sweeps * sampler.sweep, None, seen.settled)

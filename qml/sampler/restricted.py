@@ -87,10 +87,14 @@ class Restricted(AbstractRule):
         return sites, jnp.where(allowed[:, None], values, jnp.take_along_axis(x, sites, axis=1))
 
     def log_ratio(
-        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+        self,
+        uniforms: Float[Array, "chains draws"],
+        x: Int[Array, "chains sites"],
+        proposal: Int[Array, "chains sites"],
+        hilbert: Any,
     ) -> Float[Array, " chains"] | float:
         """As for the rule."""
-        return self.rule.log_ratio(x, proposal, hilbert.envelope)
+        return self.rule.log_ratio(uniforms, x, proposal, hilbert.envelope)
 
     def resolution(self, hilbert: Any) -> int:
         """As for the rule."""

@@ -39,9 +39,26 @@ class AbstractRule(eqx.Module):
 
     @abc.abstractmethod
     def log_ratio(
-        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+        self,
+        uniforms: Float[Array, "chains draws"],
+        x: Int[Array, "chains sites"],
+        proposal: Int[Array, "chains sites"],
+        hilbert: Any,
     ) -> Float[Array, " chains"] | float:
-        r"""$\log T(x' \to x) / T(x \to x')$ of the proposed moves; zero for symmetric proposals."""
+        r"""$\log T(x' \to x) / T(x \to x')$ of the proposed moves; zero for symmetric proposals.
+
+        The uniform numbers are those of the proposal. They tell a mixture which of its rules made it: it is enough that
+        each has detailed balance by itself.
+        """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the rules that moves are counted for: one, but for mixtures."""
+        return (type(self).__name__,)
+
+    def kind(self, uniforms: Float[Array, "chains draws"]) -> Int[Array, " chains"]:
+        """Which of `names` makes the moves of these uniform numbers."""
+        return jnp.zeros(uniforms.shape[:1], jnp.int32)
 
     @abc.abstractmethod
     def resolution(self, hilbert: Any) -> int:
@@ -81,7 +98,11 @@ class LocalFlip(AbstractRule):
         return site[:, None], value[:, None]
 
     def log_ratio(
-        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+        self,
+        uniforms: Float[Array, "chains draws"],
+        x: Int[Array, "chains sites"],
+        proposal: Int[Array, "chains sites"],
+        hilbert: Any,
     ) -> Float[Array, " chains"] | float:
         """Zero."""
         return 0.0
@@ -186,7 +207,11 @@ class Exchange(AbstractRule):
         return jnp.where(alone, site[:, None], sites), jnp.where(alone, value[:, None], values)
 
     def log_ratio(
-        self, x: Int[Array, "chains sites"], proposal: Int[Array, "chains sites"], hilbert: Any
+        self,
+        uniforms: Float[Array, "chains draws"],
+        x: Int[Array, "chains sites"],
+        proposal: Int[Array, "chains sites"],
+        hilbert: Any,
     ) -> Float[Array, " chains"] | float:
         """Zero with edges or two local states; else from the numbers of sources and targets before and after."""
         if self.edges is not None or all(len(states) == 2 for states in hilbert.site_states):

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from qml._core.errors import ShapeError
-from qml._core.types import Params, RandomKey
+from qml._core.types import Array, Params, RandomKey
 from qml.ansatz.bridge import Ansatz, to_ansatz
+from qml.estimate.health import Health, health
 from qml.estimate.samples import Samples
 from qml.sampler.base import AbstractSampler, SamplerState
 from qml.sampler.library import default_sampler
@@ -104,12 +105,26 @@ class MCState(AbstractState):
         return self.length * self.chains
 
     def sample(self) -> tuple["MCState", Samples]:
-        """Draw configurations with the present parameters.
+        r"""Draw configurations with the present parameters.
 
         Returns:
-            The state with its chains moved on, and the samples, weight $1/N$ each.
+            The state with its chains moved on, and the samples: weight $1/N$ each, or in proportion to
+            $|\psi|^{2-n}$ where the sampler draws from $|\psi|^n$.
         """
         return _sample(self)
+
+    def fresh(self, key: RandomKey) -> "MCState":
+        """The same wave function with new chains, from uniformly random configurations and thermalised again.
+
+        Chains that have followed an optimisation may be stuck together where nobody sees it. Final numbers come from
+        new ones.
+        """
+        chains = self.sampler.init(self.ansatz, self.params, key)
+        return eqx.tree_at(lambda s: s.sampler_state, self, chains)
+
+    def health(self, samples: Samples, local: Any = None, *, mean_field: float | int | Array = 0.0) -> Health:
+        """Diagnose samples that came with this state, see `qml.estimate.health.health`."""
+        return health(self, samples, local, mean_field=mean_field)
 
 
 @jax.jit
@@ -117,7 +132,13 @@ def _sample(state: MCState) -> tuple[MCState, Samples]:
     chains = eqx.tree_at(lambda s: s.key, state.sampler_state, jax.random.clone(state.sampler_state.key))
     chains, x = state.sampler.sample(state.ansatz, state.params, chains, state.length, state.burn)
     rows = x.reshape(state.n_samples, -1)
-
-    weights = jnp.full((state.n_samples,), 1.0 / state.n_samples)
-    samples = Samples(rows, weights, state.log_psi(rows), state.chains)
+    log_psi = state.log_psi(rows)
+    samples = Samples(rows, _weights(log_psi, state.sampler.exponent), log_psi, state.chains)
     return eqx.tree_at(lambda s: s.sampler_state, state, chains), samples
+
+
+def _weights(log_psi: Array, exponent: float) -> Array:
+    """Weights in proportion to the law over the law that was drawn from; a sample on a zero of psi has none."""
+    if exponent == 2:
+        return jnp.full(log_psi.shape, 1.0 / log_psi.shape[0])
+    return jax.nn.softmax(jnp.where(jnp.isfinite(log_psi.real), (2 - exponent) * log_psi.real, -jnp.inf))

@@ -99,7 +99,7 @@ def test_detailed_balance_and_reach(name):
     def move(x):
         before = jnp.broadcast_to(x, (len(uniforms), space.n_sites))
         moved = rule.propose(uniforms, before, space)
-        log_ratio = jnp.broadcast_to(rule.log_ratio(before, moved, space), len(uniforms))
+        log_ratio = jnp.broadcast_to(rule.log_ratio(uniforms, before, moved, space), len(uniforms))
         return jnp.all(space.contains(moved)), space.states_to_indices(moved), log_ratio
 
     for i, x in enumerate(space.all_states()):

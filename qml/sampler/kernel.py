@@ -1,0 +1,209 @@
+"""Metropolis moves of many chains: one attempt, one sweep, and runs of sweeps with or without local updates."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qml._core.precision import real_dtype
+from qml._core.types import Array, Inexact, Int, Params, RandomKey
+from qml.ansatz.bridge import Ansatz
+from qml.ansatz.updates import LocalUpdate
+from qml.sampler.base import SamplerState, finite
+from qml.sampler.rules import AbstractRule, changed
+
+_FEW = 4  # sites of a move up to which local updates are used
+_LONG = 2**30
+
+
+@final
+class Chains(eqx.Module):
+    """Chains between two sweeps: where they are, and what is counted of their moves.
+
+    Args:
+        x: configurations.
+        log_psi: log psi of the chains.
+        key: random key of the next sweep.
+        accepted: moves that changed each chain.
+        still: moves since each chain changed last.
+        longest: longest time that each chain waited for a change that came.
+        by_rule: moves of each rule of a mixture, proposed and changing the chain.
+    """
+
+    x: Int[Array, "chains sites"]
+    log_psi: Inexact[Array, " chains"]
+    key: RandomKey
+    accepted: Int[Array, " chains"]
+    still: Int[Array, " chains"]
+    longest: Int[Array, " chains"]
+    by_rule: Int[Array, "chains rules 2"] | None
+
+    @classmethod
+    def start(cls, x: Array, log_psi: Array, key: Array, rules: int, still: Array | None = None) -> "Chains":
+        """Chains of which nothing is counted yet, but how long they have waited."""
+        zero = jnp.zeros(x.shape[:1], jnp.int32)
+        counts = jnp.zeros((x.shape[0], rules, 2), jnp.int32) if rules > 1 else None
+        return cls(x, log_psi, key, zero, zero if still is None else still, zero, counts)
+
+    def close(self, proposed: Array, longest: Array | None, settled: Array, memory: Any = None) -> SamplerState:
+        """The state of the sampler after a call of so many moves, with the longest wait known before it."""
+        zero = jnp.zeros((), jnp.int32)
+        longest = jnp.maximum(jnp.max(self.longest), (zero if longest is None else longest) // 2)
+        counts = jnp.stack([jnp.broadcast_to(proposed, self.accepted.shape), self.accepted], axis=1)[:, None]
+        by_rule = jnp.sum((counts if self.by_rule is None else self.by_rule).astype(real_dtype()), axis=0)
+        return SamplerState(
+            self.x, self.log_psi, self.key, self.accepted, proposed, self.still, longest, by_rule, settled, memory
+        )
+
+
+class Network(NamedTuple):
+    """Moves by evaluating the whole wave function."""
+
+    ansatz: Ansatz
+    params: Params
+
+    def start(self, x: Array) -> None:
+        return None
+
+    def step(self, cache: None, x: Array, sites: Array, values: Array, log_psi: Array) -> tuple[Array, None]:
+        return self.ansatz.log_psi(self.params, changed(x, sites, values)), cache
+
+
+class Updates(NamedTuple):
+    """Moves by the local updates of the wave function, from tables and a cache of each chain."""
+
+    rule: LocalUpdate
+    tables: Any
+
+    def start(self, x: Array) -> Any:
+        return self.rule.init(self.tables, x)
+
+    def step(self, cache: Any, x: Array, sites: Array, values: Array, log_psi: Array) -> tuple[Array, Any]:
+        values = _first(x, sites, values) if sites.shape[1] > 1 else values
+        log_ratio, cache = self.rule.step(self.tables, cache, x, sites, values)
+        return log_psi + log_ratio.astype(log_psi.dtype), cache
+
+
+def _first(x: Array, sites: Array, values: Array) -> Array:
+    """Values of which only the first of each site is new."""
+    again = [jnp.any(sites[:, :k] == sites[:, k : k + 1], axis=1) for k in range(sites.shape[1])]
+    return jnp.where(jnp.stack(again, axis=1), jnp.take_along_axis(x, sites, axis=1), values)
+
+
+class Attempt(NamedTuple):
+    """A proposed move of each chain, and log of the ratio that it is accepted by."""
+
+    proposal: Array
+    moves: Array  # whether the proposal is another configuration
+    log_psi: Array
+    log_ratio: Array
+    cache: Any
+
+
+def attempt(
+    rule: AbstractRule,
+    hilbert: Any,
+    wave: Network | Updates,
+    exponent: float | Array,
+    x: Array,
+    log_psi: Array,
+    cache: Any,
+    uniforms: Array,
+) -> Attempt:
+    r"""Propose one move of each chain; it has the ratio $|\psi(x')/\psi(x)|^n T(x' \to x) / T(x \to x')$."""
+    sites, values = rule.changes(uniforms, x, hilbert)
+    proposal = changed(x, sites, values)
+    log_new, cache = wave.step(cache, x, sites, values, log_psi)
+    log_ratio = exponent * (log_new - log_psi).real + rule.log_ratio(uniforms, x, proposal, hilbert)
+    moves = jnp.any(jnp.take_along_axis(x, sites, axis=1) != values, axis=1)
+    return Attempt(proposal, moves, log_new, log_ratio, cache)
+
+
+def log_share(hilbert: Any) -> float:
+    """Log of the share of moves that are tried at all; the others are left out, so that no chain has a period."""
+    return -math.log1p(1 / hilbert.n_sites)
+
+
+def sweep(
+    rule: AbstractRule,
+    hilbert: Any,
+    moves: int,
+    exponent: float | Array,
+    chains: Chains,
+    wave: Network | Updates,
+) -> Chains:
+    """So many moves of every chain, with the random numbers of all of them drawn at once."""
+    key, draw = jax.random.split(chains.key)
+    chains = eqx.tree_at(lambda c: c.key, chains, key)
+    uniforms = jax.random.uniform(draw, (moves, chains.x.shape[0], rule.n_uniforms + 1), real_dtype())
+    thresholds = jnp.log(uniforms[..., -1]) - log_share(hilbert)
+
+    def move(carry: tuple[Chains, Any], inputs: tuple[Array, Array]) -> tuple[tuple, None]:
+        (now, cache), (u, threshold) = carry, inputs
+        new = attempt(rule, hilbert, wave, exponent, now.x, now.log_psi, cache, u)
+        take = (threshold < jnp.minimum(new.log_ratio, 0)) | ~finite(now.log_psi)
+        x, log_psi = jnp.where(take[:, None], new.proposal, now.x), jnp.where(take, new.log_psi, now.log_psi)
+        cache = jax.tree.map(lambda a, b: jnp.where(take.reshape(-1, *[1] * (a.ndim - 1)), a, b), new.cache, cache)
+        return (_count(now, x, log_psi, take & new.moves, rule, u), cache), None
+
+    (chains, _), _ = jax.lax.scan(move, (chains, wave.start(chains.x)), (uniforms[..., :-1], thresholds))
+    return chains
+
+
+def _count(now: Chains, x: Array, log_psi: Array, moved: Array, rule: AbstractRule, uniforms: Array) -> Chains:
+    waited = now.still + 1
+    longest = jnp.where(moved, jnp.maximum(now.longest, waited), now.longest)
+    still = jnp.where(moved, 0, jnp.minimum(waited, _LONG))
+    by_rule = now.by_rule
+    if by_rule is not None:
+        here = rule.kind(uniforms)[:, None] == jnp.arange(by_rule.shape[1])[None, :]
+        by_rule = by_rule + jnp.stack([here, here & moved[:, None]], axis=-1)
+    return Chains(x, log_psi, now.key, now.accepted + moved, still, longest, by_rule)
+
+
+def by_best_wave(
+    ansatz: Ansatz,
+    params: Params,
+    width: int,
+    start: Chains,
+    run: Callable[[Chains, Network | Updates], tuple[Chains, Any]],
+) -> tuple[Chains, Any]:
+    """Run chains by local updates where the ansatz knows them and they are reliable, else by the network.
+
+    Chains whose log psi has drifted from the network's, or that met a zero, are thrown away and run again by the
+    network, with the same keys: the chains are those of the network in any case.
+
+    Args:
+        ansatz: the wave function.
+        params: its parameters.
+        width: sites that a move changes at most.
+        start: the chains at the start.
+        run: the chains at the end and whatever was seen of them on the way.
+    """
+
+    def by_network() -> tuple[Chains, Any]:
+        return run(start, Network(ansatz, params))
+
+    updates = ansatz.updates
+    if updates is None or width > _FEW:
+        return by_network()
+    tables = updates.prepare(params)
+    twin = eqx.tree_at(lambda c: c.key, start, jax.random.clone(start.key))
+    shapes = jax.eval_shape(lambda: run(twin, Updates(updates, tables))[1])
+
+    def by_updates() -> tuple[tuple[Chains, Any], Array]:
+        chains, seen = run(twin, Updates(updates, tables))
+        exact = ansatz.log_psi(params, chains.x)
+        drift = jnp.max(jnp.abs(jnp.exp(chains.log_psi - exact) - 1))
+        return (eqx.tree_at(lambda c: c.log_psi, chains, exact), seen), drift
+
+    def nothing() -> tuple[tuple[Chains, Any], Array]:
+        seen = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+        return (start, seen), jnp.full_like(start.log_psi[0].real, jnp.inf)
+
+    result, drift = jax.lax.cond(updates.reliable(tables), by_updates, nothing)
+    small = jnp.sqrt(jnp.finfo(drift.dtype).eps)
+    return jax.lax.cond(drift < small, lambda: result, by_network)

@@ -1,0 +1,88 @@
+"""Burn-in by diagnostics: chains run until their mean has come to rest and they agree with each other."""
+
+from collections.abc import Callable
+from typing import final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qml._core.types import Array, Bool, Float, Int
+from qml.sampler.kernel import Chains
+
+FIRST = 10  # sweeps of one half of the first stage; each stage is twice as long as the one before
+STAGES = 6  # at most: 2 * 10 * (2^6 - 1) = 1260 sweeps
+_DRIFT = 3.0  # standard errors that the mean may differ by between two halves
+_R_HAT = 1.2
+
+
+@final
+class Thermalised(eqx.Module):
+    """How a burn-in ended.
+
+    Args:
+        sweeps: sweeps that were done.
+        settled: the last stage was stationary; False where the burn-in ended at its bound.
+    """
+
+    sweeps: Int[Array, ""]
+    settled: Bool[Array, ""]
+
+
+def thermalise(one_sweep: Callable[[Chains], Chains], chains: Chains) -> tuple[Chains, Thermalised]:
+    r"""Run chains in stages of 20, 40, 80, ... sweeps until $\log|\psi|^2$ is the same in both halves of a stage.
+
+    Args:
+        one_sweep: one sweep of all chains.
+        chains: at the start.
+
+    Returns:
+        The chains after at most 1260 sweeps, and how it ended.
+    """
+
+    def half(chains: Chains, length: Array) -> tuple[Chains, Array, Array]:
+        def body(_: Array, carry: tuple) -> tuple:
+            chains, count, mean, square = carry
+            chains = one_sweep(chains)
+            value = 2 * chains.log_psi.real  # Welford's sums: exact for a constant
+            step = value - mean
+            mean = mean + step / (count + 1)
+            return chains, count + 1, mean, square + step * (value - mean)
+
+        zero = jnp.zeros_like(chains.log_psi.real)
+        chains, count, mean, square = jax.lax.fori_loop(0, length, body, (chains, zero[0], zero, zero))
+        return chains, mean, square / (count - 1)
+
+    def stage(carry: tuple) -> tuple:
+        chains, length, done = carry[0], carry[1], carry[2]
+        chains, first_mean, first_variance = half(chains, length)
+        chains, mean, variance = half(chains, length)
+        means, variances = jnp.stack([first_mean, mean]), jnp.stack([first_variance, variance])
+        return chains, 2 * length, done + 2 * length, stationary(means, variances, length)
+
+    def going_on(carry: tuple) -> Array:
+        return ~carry[3] & (carry[1] < FIRST * 2**STAGES)
+
+    start = (chains, jnp.asarray(FIRST), jnp.asarray(0), jnp.asarray(False))
+    chains, _, sweeps, settled = jax.lax.while_loop(going_on, stage, start)
+    return chains, Thermalised(sweeps, settled)
+
+
+def stationary(
+    means: Float[Array, "halves chains"], variances: Float[Array, "halves chains"], length: Int[Array, ""] | int
+) -> Bool[Array, ""]:
+    r"""Whether two halves of chains have one mean, by a t-test over chains, and the half chains a split R-hat < 1.2.
+
+    Args:
+        means: of each half of each chain.
+        variances: within each half of each chain.
+        length: values in one half.
+    """
+    chains = means.shape[1]
+    step = means[1] - means[0]
+    within = jnp.mean(variances)
+    rounding = 1e-12 * jnp.max(jnp.abs(means)) ** 2 + jnp.finfo(means.dtype).tiny
+    between = jnp.var(means, ddof=1)
+    agree = between + (length - 1) / length * within <= _R_HAT**2 * within + rounding
+    rest = jnp.abs(jnp.mean(step)) <= _DRIFT * jnp.sqrt(jnp.var(step, ddof=1) / chains) if chains > 1 else True
+    return (agree & rest) | (within + between <= rounding)
