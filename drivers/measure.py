@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from qml._core.errors import ConfigError, SpaceError
-from qml.estimate import Samples, Stats, diagnose, statistics
+from qml.estimate import Samples, Stats, diagnose
 from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
 
@@ -87,15 +87,10 @@ def reseeded(state: AbstractState, key: Any) -> AbstractState:
     return eqx.tree_at(lambda s: s.sampler_state.key, state, jax.random.clone(key))
 
 
-def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: Mapping[str, AbstractOperator]) -> dict:
-    """Energy and observables from new chains, thermalised from random starts, with four times the samples of a step.
-
-    The parameters are fixed here, so unlike the smallest energy of a trace this is an unbiased estimate.
-    """
+def fresh_samples(state: AbstractState) -> tuple[AbstractState, Samples]:
+    """Four times the samples of a step, from new chains, thermalised from random starts; a full sum as it is."""
     if not isinstance(state, MCState):
-        _, samples = state.sample()
-        local = state.local_values(hamiltonian, samples)
-        return {**energy_info(state, samples, local), **observed(state, samples, observe)}
+        return state.sample()
     start, _ = jax.random.split(jax.random.clone(state.sampler_state.key))
     chains = state.sampler.init(state.ansatz, state.params, start)
     blocks = -(-FRESH_SWEEPS // (state.length + state.burn))
@@ -104,20 +99,18 @@ def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: M
 
     def block(state: Any, _: None) -> tuple[Any, Any]:
         state, samples = state.sample()
-        values = {name: state.local_values(operator, samples) for name, operator in observe.items()}
-        return state, (state.local_values(hamiltonian, samples), values, state.sampler_state.acceptance)
+        return state, (samples.x, samples.weights, samples.log_psi)
 
-    _, (local, values, acceptance) = jax.lax.scan(block, fresh, None, length=FRESH_BLOCKS)
-    energy = real(_over_chains(local, state.chains))
-    gap = jnp.abs(energy.mean) ** 2
-    numbers = {
-        "energy": energy,
-        "v_score": state.hilbert.n_sites * energy.variance / jnp.where(gap > 0, gap, jnp.nan),
-        "acceptance": jnp.mean(acceptance),
-    }
-    return {**numbers, **{name: real(_over_chains(v, state.chains)) for name, v in values.items()}}
+    fresh, (x, weights, log_psi) = jax.lax.scan(block, fresh, None, length=FRESH_BLOCKS)
+    rows = Samples(x.reshape(-1, x.shape[-1]), weights.reshape(-1) / FRESH_BLOCKS, log_psi.reshape(-1), state.chains)
+    return fresh, rows
 
 
-def _over_chains(values: Any, chains: int) -> Stats:
-    """Statistics of `[blocks, length * chains]` values, row `step * chains + chain` in each block."""
-    return statistics(values.reshape(-1, chains))
+def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: Mapping[str, AbstractOperator]) -> dict:
+    """Energy and observables from fresh samples.
+
+    The parameters are fixed here, so unlike the smallest energy of a trace this is an unbiased estimate.
+    """
+    fresh, samples = fresh_samples(state)
+    local = fresh.local_values(hamiltonian, samples)
+    return {**energy_info(fresh, samples, local), **observed(fresh, samples, observe)}

@@ -1,0 +1,146 @@
+"""Several states at once: overlaps between them, and the levels of the Hamiltonian in the space that they span."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from qml._core.types import Array, Float
+from qml.estimate import Samples, Stats
+from qml.operator import AbstractOperator
+from qml.state import AbstractState
+
+Drawn = tuple[AbstractState, Samples]
+
+
+def size(samples: Samples) -> Array:
+    r"""Mean of $\log|\psi|$ over the samples: taken out of $\psi$, so that ratios of states are numbers near one."""
+    return samples.mean(samples.log_psi.real)
+
+
+def ratio(top: Drawn, bottom: Drawn) -> Array:
+    r"""$\psi_{top}(x) / \psi_{bottom}(x)$ at the samples of `bottom`, each state in units of its own size."""
+    log_ratio = top[0].log_psi(bottom[1].x) - size(top[1]) - bottom[1].log_psi + size(bottom[1])
+    return jnp.exp(log_ratio)
+
+
+def fidelity(a: Drawn, b: Drawn) -> Stats:
+    r"""$F = |\langle a|b\rangle|^2 / (\langle a|a\rangle\langle b|b\rangle)$ from independent samples of both states.
+
+    $F = \langle\psi_b/\psi_a\rangle_a \langle\psi_a/\psi_b\rangle_b$ is a product of two means, so it has no bias. The
+    product of the means of $|\psi_b/\psi_a|^2$ and $|\psi_a/\psi_b|^2$ is known to be 1, and is subtracted with the
+    factor that makes the variance least: near $F = 1$ the two fluctuate alike, near $F = 0$ the factor is zero.
+    """
+    up, down = ratio(b, a), ratio(a, b)
+    mean_up, mean_down = a[1].mean(up), b[1].mean(down)
+    norm_up, norm_down = a[1].mean(jnp.abs(up) ** 2), b[1].mean(jnp.abs(down) ** 2)
+    # first-order influence of every sample on the product and on the control
+    value = [jnp.real(up * mean_down), jnp.real(mean_up * down)]
+    control = [jnp.abs(up) ** 2 * norm_down, norm_up * jnp.abs(down) ** 2]
+    sets = [s for _, s in (a, b)]
+    share = [0.0 if s.chains is None else 1.0 / s.x.shape[0] for s in sets]
+    covariance = sum(w * _covariance(s, v, c) for w, s, v, c in zip(share, sets, value, control, strict=True))
+    variance = sum(w * _covariance(s, c, c) for w, s, c in zip(share, sets, control, strict=True))
+    factor = jnp.where(variance > 0, covariance / jnp.where(variance > 0, variance, 1.0), 0.0)
+    mean = jnp.real(mean_up * mean_down) - factor * (norm_up * norm_down - 1)
+    return summed(mean, [s.statistics(v - factor * c) for s, v, c in zip(sets, value, control, strict=True)])
+
+
+def _covariance(samples: Samples, a: Array, b: Array) -> Array:
+    return samples.mean((a - samples.mean(a)) * (b - samples.mean(b)))
+
+
+def summed(mean: Array, parts: Sequence[Stats]) -> Stats:
+    """A mean whose error comes from independent sets of samples, each with the statistics of its influence."""
+    error = jnp.sqrt(sum(p.error**2 for p in parts))
+    variance = sum(p.variance for p in parts)
+    count = sum(p.samples for p in parts)
+    rates = sum(jnp.where(p.samples > 0, p.variance / jnp.maximum(p.samples, 1), 0.0) for p in parts)
+    tau = 0.5 * error**2 / jnp.where(rates > 0, rates, 1.0)
+    r_hat = jnp.nanmax(jnp.stack([jnp.ones_like(error), *(p.r_hat for p in parts)]), axis=0)
+    nan = jnp.full_like(error, jnp.nan)
+    return Stats(mean, error, variance, tau, jnp.where(count > 0, r_hat, nan), jnp.asarray(count))
+
+
+class Levels(NamedTuple):
+    """Levels of the Hamiltonian in the span of some states, lowest first.
+
+    Args:
+        energy: `[states]`.
+        gap: differences to the lowest one, `[states - 1]`; what the levels have in common cancels in the errors.
+        overlap: squared overlaps of the states, `[states, states]`.
+    """
+
+    energy: Stats
+    gap: Stats
+    overlap: Float[Array, "states states"]
+
+
+def levels(hamiltonian: AbstractOperator, drawn: Sequence[Drawn]) -> Levels:
+    r"""Solve $H c = E S c$ with $H_{ij} = \langle i|H|j\rangle$, $S_{ij} = \langle i|j\rangle$ in the span of states.
+
+    Row $i$ of both matrices is a mean over samples of state $i$; a factor in a row changes nothing. To first order
+    $\delta E_k = u_k (\delta H - E_k\,\delta S)\, c_k$ with the left vector $u_k$, which gives every sample its
+    influence: it vanishes where the span holds the exact level. Full sums give upper bounds of the lowest levels.
+
+    Args:
+        hamiltonian: a Hermitian operator.
+        drawn: states with samples of them, independent of each other.
+
+    Source: Macdonald, Phys. Rev. 43, 830 (1933); Hylleraas and Undheim, Z. Phys. 65, 759 (1930).
+    """
+    states = len(drawn)
+    ratios = [jnp.stack([ratio(top, low) for top in drawn]) for low in drawn]
+    energies = [jnp.stack([_local(hamiltonian, top[0], low[1]) for top in drawn]) for low in drawn]
+    products = [r * e for r, e in zip(ratios, energies, strict=True)]
+    rows = [low[1] for low in drawn]
+    overlap = jnp.stack([s.mean(r.T) for s, r in zip(rows, ratios, strict=True)])
+    matrix = jnp.stack([s.mean(p.T) for s, p in zip(rows, products, strict=True)])
+    values, right = jnp.linalg.eig(jnp.linalg.solve(overlap, matrix))
+    order = jnp.argsort(values.real)
+    values, right = values.real[order], right[:, order]
+    left = jnp.linalg.inv(right) @ jnp.linalg.inv(overlap)
+
+    def influence(i: int) -> Array:
+        """Of each sample of state i on all levels, `[samples, states]`."""
+        shifted = products[i][None] - values[:, None, None] * ratios[i][None]  # [levels, states, samples]
+        return jnp.einsum("k,kjs,jk->sk", left[:, i], shifted, right).real
+
+    parts = [influence(i) for i in range(states)]
+    energy = summed(values, [s.statistics(v) for s, v in zip(rows, parts, strict=True)])
+    gap = summed(values[1:] - values[:1], [s.statistics(v[:, 1:] - v[:, :1]) for s, v in zip(rows, parts, strict=True)])
+    return Levels(energy, gap, jnp.real(overlap * overlap.T))
+
+
+def _local(hamiltonian: AbstractOperator, state: AbstractState, samples: Samples) -> Array:
+    """Local energies of a state at samples of another one."""
+    there = Samples(samples.x, samples.weights, state.log_psi(samples.x), samples.chains)
+    return state.local_values(hamiltonian, there)
+
+
+def overlap(a: AbstractState, b: AbstractState) -> Stats:
+    r"""Squared overlap $|\langle a|b\rangle|^2 / (\langle a|a\rangle\langle b|b\rangle)$ of two states on one space.
+
+    Args:
+        a: an `MCState` or a `FullSumState`; its next samples are taken.
+        b: another one; of two `MCState`s the chains must have different keys.
+
+    Returns:
+        The overlap with its error; without bias but for the factor of a control variate.
+
+    Example:
+        >>> import jax.numpy as jnp, qml, drivers
+        >>> space = qml.hilbert.Spin(2)
+        >>> flat, tilted = (qml.FullSumState((jnp.full(2, a), lambda p, x: x @ p), space) for a in (0.0, 0.5))
+        >>> print(f"{float(drivers.overlap(flat, tilted).mean):.6f}")  # (cosh(a)^2 / cosh(2a))^2
+        0.679021
+
+    Source: arXiv:2405.17089 (overlap as a product of two means); arXiv:2305.14294 (control variate).
+    """
+    return _overlap(a, b)
+
+
+@jax.jit
+def _overlap(a: Any, b: Any) -> Stats:
+    return fidelity(a.sample(), b.sample())

@@ -1,0 +1,173 @@
+"""Excited states and overlaps against exact diagonalisation and full sums."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import drivers
+import qml
+from drivers import subspace
+from qml._core.errors import ConfigError, SpaceError
+from tests.helpers.zscore import assert_z
+
+SPACE = qml.hilbert.Spin(4)
+ISING = qml.operator.Ising(SPACE, qml.lattice.Chain(4), j=-1.0, h=1.0)
+EXACT = np.linalg.eigvalsh(np.asarray(ISING.to_dense()))
+
+
+def model(seed: int, **settings):
+    return qml.ansatz.RBM(SPACE, alpha=2, dtype=complex, std=0.3, rngs=nnx.Rngs(seed), **settings)
+
+
+def full(seed: int):
+    return qml.FullSumState(model(seed), SPACE)
+
+
+def sampled(seed: int, samples: int = 2048):
+    return qml.MCState(model(seed), SPACE, samples=samples, chains=64, key=jax.random.key(seed))
+
+
+def test_levels_in_a_span_are_those_of_the_dense_pencil():
+    states = [full(seed) for seed in range(3)]
+    found = subspace.levels(ISING, [s.sample() for s in states])
+    vectors = np.stack([np.asarray(s.to_array()) for s in states], axis=1)
+    basis, _ = np.linalg.qr(vectors)
+    exact = np.linalg.eigvalsh(basis.conj().T @ np.asarray(ISING.to_dense()) @ basis)
+    np.testing.assert_allclose(found.energy.mean, exact, atol=1e-10)
+    np.testing.assert_allclose(found.gap.mean, exact[1:] - exact[0], atol=1e-10)
+    np.testing.assert_allclose(found.overlap, np.abs(vectors.conj().T @ vectors) ** 2, atol=1e-12)
+    np.testing.assert_array_equal(found.energy.error, np.zeros(3))
+
+
+def test_sampled_levels_and_gap_agree_with_full_sums_in_their_errors():
+    states = [sampled(seed) for seed in range(2)]
+    twins = [qml.FullSumState((s.ansatz, s.params), SPACE) for s in states]
+    found, exact = jax.jit(lambda a, b: tuple(subspace.levels(ISING, [s.sample() for s in group]) for group in (a, b)))(
+        states, twins
+    )
+    assert_z(found.energy, exact.energy.mean)
+    assert_z(found.gap, exact.gap.mean)
+    assert np.all(np.asarray(found.energy.error) > 0) and float(found.gap.error[0]) > 0
+    separate = np.hypot(*np.asarray(found.energy.error))
+    assert float(found.gap.error[0]) != pytest.approx(separate, rel=1e-6)  # the gap knows what the levels share
+
+
+def test_overlap_of_sampled_states():
+    a, b = sampled(0), sampled(1)
+    exact = float(jnp.abs(jnp.vdot(a.to_array(), b.to_array())) ** 2)
+    assert_z(drivers.overlap(a, b), exact)
+    near = jax.tree.map(lambda x: x * 1.02, a.params)
+    c = qml.MCState((a.ansatz, near), SPACE, samples=2048, chains=64, key=jax.random.key(7))
+    close = drivers.overlap(a, c)
+    exact = float(jnp.abs(jnp.vdot(a.to_array(), c.to_array())) ** 2)
+    assert exact > 0.99
+    assert_z(close, exact)
+    plain = jnp.std(jnp.abs(jnp.exp(c.log_psi(SPACE.all_states()) - a.log_psi(SPACE.all_states()))))
+    assert float(close.error) < 0.1 * float(plain) / np.sqrt(2048)  # the control variate
+
+
+def test_penalised_step_follows_the_dense_gradient():
+    """Energy of the second state plus penalty, differentiated through the dense vectors."""
+    states, strength, rate = [full(0), full(1)], 3.0, 0.01
+    driver = drivers.Excited(ISING, optax.sgd(rate), penalty=strength)
+    result = driver.run(states, steps=1)
+    below = states[0].to_array()
+
+    def objective(params):
+        psi = states[1].with_params(params).to_array()
+        return jnp.vdot(psi, ISING.to_dense() @ psi).real + strength * jnp.abs(jnp.vdot(below, psi)) ** 2
+
+    gradient = jax.grad(objective)(states[1].params)
+    expected = jax.tree.map(lambda p, g: p - rate * jnp.conj(g), states[1].params, gradient)
+    for ours, theirs in zip(jax.tree.leaves(result.state[1].params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_two_lowest_levels_at_once_and_one_above_a_given_state():
+    driver = drivers.Excited(ISING, optax.sgd(0.1), precondition=qml.estimate.SR(shift=1e-3))
+    result = driver.run([full(0), full(1)], steps=150)
+    gap = EXACT[1] - EXACT[0]
+    assert abs(float(result.final["gap"].mean[0]) - gap) < 1e-2 * gap
+    np.testing.assert_allclose(result.final["energy"].mean, EXACT[:2], atol=1e-2)
+    assert float(result.final["overlap"][0, 1]) < 1e-4
+    assert result.history["energy"].shape == (150, 2) and result.history["overlap"].shape == (150, 2, 2)
+    assert isinstance(result.state, list) and "gap" in str(result)
+    driver = drivers.Excited(
+        ISING, optax.sgd(0.1), precondition=qml.estimate.SR(shift=1e-3), lower=(result.state[0],), penalty=8.0
+    )
+    above = driver.run(full(1), steps=150)
+    assert isinstance(above.state, qml.FullSumState)
+    assert abs(float(above.final["gap"].mean[0]) - gap) < 1e-2 * gap
+
+
+def test_chains_of_equal_keys_are_made_independent():
+    driver = drivers.Excited(ISING, optax.sgd(0.01))
+    carry = driver.init([sampled(0, 64), sampled(0, 64)], None)
+    one, two = (jax.random.key_data(s.sampler_state.key) for s in carry["states"])
+    assert not np.array_equal(one, two)
+    again = driver.init([sampled(0, 64), sampled(0, 64)], jax.random.key(5))
+    assert not np.array_equal(jax.random.key_data(again["states"][0].sampler_state.key), one)
+
+
+def test_bad_input():
+    driver = drivers.Excited(ISING, optax.sgd(0.1))
+    other = qml.hilbert.Spin(4, magnetisation=0)
+    with pytest.raises(SpaceError, match="acts on a variational state"):
+        driver.run([jnp.zeros(2)], steps=1)
+    with pytest.raises(SpaceError, match="different spaces"):
+        field = qml.operator.total(SPACE, "Z")
+        inside = qml.FullSumState(qml.ansatz.RBM(other, rngs=nnx.Rngs(0)), other)
+        drivers.Excited(field, optax.sgd(0.1)).run([full(0), inside], steps=1)
+    for wrong in (drivers.Excited(ISING, optax.sgd(0.1), penalty=-1.0), driver):
+        with pytest.raises(ConfigError):
+            wrong.run([] if wrong is driver else [full(0)], steps=1)
+    with pytest.raises(ConfigError, match="Optax"):
+        drivers.Excited(ISING, 0.1).run([full(0)], steps=1)
+    with pytest.raises(ConfigError, match="takes no time"):
+        driver.run([full(0)], time=1.0)
+
+
+@pytest.mark.slow
+def test_first_excited_state_of_the_critical_chain():
+    """The published problem: TFIM, 10 sites, at its critical field; 1e-2 of the exact gap is asked."""
+    space = qml.hilbert.Spin(10)
+    operator = qml.operator.Ising(space, qml.lattice.Chain(10), j=-1.0, h=1.0)
+    states = [
+        qml.MCState(
+            qml.ansatz.RBM(space, alpha=2, dtype=complex, std=0.1, rngs=nnx.Rngs(seed)),
+            space, samples=1024, chains=32, key=jax.random.key(seed),
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    driver = drivers.Excited(operator, optax.sgd(0.03), precondition=qml.estimate.SR(shift=1e-3))
+    result = driver.run(states, steps=300)
+    exact = 12.784906442999322 - 12.62750302935009
+    assert abs(float(result.final["gap"].mean[0]) - exact) < 1e-2
+    assert_z(result.final["gap"], [exact])
+
+
+@pytest.mark.slow
+def test_first_excited_state_of_the_frustrated_square():
+    """J1-J2 on 4x4, J2 = 0.5: both levels lie at zero momentum (A1 and B1), and only translations are built in."""
+    import symmetries
+
+    lattice = qml.lattice.Square(4, 4)
+    space = qml.hilbert.Spin(16, magnetisation=0)
+    operator = qml.operator.J1J2(space, lattice, j1=1.0, j2=0.5)
+    group = symmetries.space_group(lattice)
+    moves = symmetries.PermutationGroup(group.permutations[group.point_parts == group.point_parts[0]])
+    sector, steps = symmetries.Sector(moves), 200
+    states = [
+        qml.MCState(
+            qml.ansatz.GCNN(sector, layers=3, features=3, rngs=nnx.Rngs(seed)),
+            space, samples=512, chains=128, key=jax.random.key(seed),
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+    schedule = optax.cosine_decay_schedule(0.1, steps, 0.1)
+    driver = drivers.Excited(operator, optax.sgd(schedule), precondition=qml.estimate.SR(shift=1e-3))
+    result = driver.run(states, steps=steps)
+    assert abs(float(result.final["gap"].mean[0]) - 0.318934290551545) < 1e-2
