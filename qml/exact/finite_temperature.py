@@ -12,13 +12,16 @@ import numpy as np
 from qml._core.errors import ConvergenceError, DataError, ShapeError, SpaceError
 from qml._core.types import Array, Float, RandomKey
 from qml.estimate.stats import Stats
+from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import fast_map
+from qml.exact.sectormap import sector_map
 from qml.exact.spectral import tridiagonal
-from qml.exact.spectrum import prepared
+from qml.exact.spectrum import dense_eigh, prepared, sector_basis, sector_matrix
 from qml.hilbert import AbstractHilbert
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, check_commutes
 
 _KEPT_BYTES = 2**32  # Lanczos vectors of one random vector
+_DENSE = 256  # sectors up to this size are diagonalised whole
 _TRUNCATION = 1e-8  # largest relative error of a vector exp(-beta H / 2) |r>
 
 
@@ -53,6 +56,7 @@ def finite_temperature(
     vectors: int = 20,
     steps: int = 100,
     hilbert: AbstractHilbert | None = None,
+    sector: Any = None,
 ) -> FiniteTemperature:
     r"""Thermal averages without a spectrum: $\mathrm{Tr}\, e^{-\beta H} O \approx \frac{D}{R} \sum_r \langle r|
     e^{-\beta H/2}\, O\, e^{-\beta H/2}|r\rangle$ with R random vectors in a space of D states.
@@ -62,6 +66,11 @@ def finite_temperature(
     thermal pure state). The relative error of log Z falls as $1/\sqrt{R\, Z_{\mathrm{eff}}}$ with
     $Z_{\mathrm{eff}} = \mathrm{Tr}\, e^{-\beta (H - E_0)}$: large systems need few vectors.
 
+    In a sector the traces are over its basis, every multiplet once, so that $Z = \sum_s |\mathrm{star}_s|\, d_s Z_s$. A
+    list of sectors is taken together with these weights: all of them are the whole space, with less work and smaller
+    errors, since every sector has its own random vectors. Sectors of up to 256 states are diagonalised, and have no
+    error.
+
     Args:
         hamiltonian: Hermitian operator H with known coefficients.
         betas: inverse temperatures `[betas]`, at least 0, in units of 1/H.
@@ -70,9 +79,13 @@ def finite_temperature(
         vectors: number R of random vectors, at least 2.
         steps: Lanczos steps for each vector, at most the size of the space.
         hilbert: a space to work in instead of the operator's own: a canonical ensemble.
+        sector: a `symmetries.Sector` to stay in, or its `SectorBasis`; or a list of those, the ensemble of all of
+            them, each as often as `len(star) * dimension`. Observables have its symmetry: of others take the average
+            over the group, `sum(...) / n`.
 
     Raises:
         SpaceError: an operator is not Hermitian or leaves the space, or the Lanczos vectors do not fit in memory.
+        SymmetryError: an operator does not commute with a sector; the term that breaks it is named.
         ShapeError: the betas are no list of numbers at least 0, or there are too few vectors or steps.
         DataError: the observables are not given by name.
         ConvergenceError: the largest beta needs more steps.
@@ -94,27 +107,105 @@ def finite_temperature(
     space = hamiltonian.hilbert
     grid = _checked_numbers(betas, vectors, steps)
     measured = {name: _checked(operator, space) for name, operator in _named(observables).items()}
-    count = min(int(steps), space.size)
-    dtype = np.result_type(hamiltonian.dtype, float)
-    if count * space.size * dtype.itemsize > _KEPT_BYTES:
-        raise SpaceError(
-            "The Lanczos vectors do not fit in memory.",
-            got=f"{count} vectors of {space.size} states",
-            expected=f"at most {_KEPT_BYTES / 2**30:g} GiB",
-            try_="fewer steps, or a smaller space",
-        )
-    keys = jax.random.split(key, vectors)
-    maps = tuple(fast_map(operator) for operator in measured.values())
-    lowest, moments, values, leaks = _run(fast_map(hamiltonian), maps, keys, grid, space.size, count, dtype.name)
-    truncation = np.max(np.asarray(leaks), axis=0)
+    if sector is None:
+        pieces = [_piece(*_mapped(hamiltonian, measured, None), space.size, 1, key, vectors, steps, grid)]
+    else:
+        together = isinstance(sector, list | tuple)
+        bases = [sector_basis(hamiltonian, one) for one in (sector if together else [sector])]
+        pieces = [
+            _in_sector(hamiltonian, measured, basis, together, one, vectors, steps, grid)
+            for basis, one in zip(bases, jax.random.split(key, len(bases)))
+            if basis.size
+        ]
+        _check_states(pieces, sector)
+    truncation = np.max([np.max(np.asarray(piece.leaks), axis=0) for piece in pieces], axis=0)
     if not np.all(truncation <= _TRUNCATION):
         raise ConvergenceError(
             "The Lanczos steps do not reach the lowest temperature.",
             got=f"a relative error of {np.max(truncation):.1e} at beta={grid[np.argmax(truncation)]:g}",
             expected=f"at most {_TRUNCATION:.0e}",
-            try_=f"steps={2 * count}",
+            try_=f"steps={2 * steps}",
         )
-    return _averages(grid, space.size, lowest, moments, values, tuple(measured), jnp.asarray(truncation))
+    return _averages(grid, tuple(pieces), tuple(measured), jnp.asarray(truncation))
+
+
+class _Piece(eqx.Module):
+    """What the random vectors of one sector give: numbers above the lowest level each, and what they count for."""
+
+    lowest: Float[Array, " vectors"]
+    moments: Float[Array, "vectors betas 3"]
+    values: Float[Array, "vectors betas observables"]
+    leaks: Float[Array, "vectors betas"]
+    weight: Float[Array, ""]  # the number of states that one vector stands for
+
+
+def _mapped(hamiltonian: AbstractOperator, measured: dict, basis: SectorBasis | None) -> tuple[Any, tuple, np.dtype]:
+    """The products with vectors of the Hamiltonian and of the observables, and the type of the vectors."""
+    if basis is None:
+        maps = [fast_map(operator) for operator in (hamiltonian, *measured.values())]
+        return maps[0], tuple(maps[1:]), np.result_type(hamiltonian.dtype, float)
+    maps = [sector_map(operator, basis) for operator in (hamiltonian, *measured.values())]
+    return maps[0], tuple(maps[1:]), np.result_type(maps[0].values.dtype, maps[0].diagonal.dtype, float)
+
+
+def _piece(
+    linear_map: Any,
+    maps: tuple,
+    dtype: np.dtype,
+    size: int,
+    copies: int,
+    key: RandomKey,
+    vectors: int,
+    steps: int,
+    grid: np.ndarray,
+) -> _Piece:
+    """A space or sector by random vectors."""
+    count = min(int(steps), size)
+    if count * size * dtype.itemsize > _KEPT_BYTES:
+        raise SpaceError(
+            "The Lanczos vectors do not fit in memory.",
+            got=f"{count} vectors of {size} states",
+            expected=f"at most {_KEPT_BYTES / 2**30:g} GiB",
+            try_="fewer steps, or a smaller space or sector",
+        )
+    keys = jax.random.split(key, vectors)
+    return _Piece(*_run(linear_map, maps, keys, grid, size, count, dtype.name), jnp.asarray(float(size * copies)))
+
+
+def _in_sector(
+    hamiltonian: AbstractOperator,
+    measured: dict,
+    basis: SectorBasis,
+    together: bool,
+    key: RandomKey,
+    vectors: int,
+    steps: int,
+    grid: np.ndarray,
+) -> _Piece:
+    """One sector, by its whole spectrum where it is small; checked against the observables."""
+    for operator in measured.values():
+        check_commutes(operator, basis.sector)
+    copies = len(basis.sector.star) * basis.sector.dimension if together else 1
+    if basis.size > _DENSE:
+        return _piece(*_mapped(hamiltonian, measured, basis), basis.size, copies, key, vectors, steps, grid)
+    levels, states = dense_eigh(sector_matrix(hamiltonian, basis))
+    above = levels - levels[0]
+    boltzmann = np.exp(-grid[:, None] * above[None, :]) / basis.size
+    moments = np.stack([boltzmann @ above**k for k in range(3)], axis=-1)
+    means = [np.sum(states.conj() * (sector_matrix(o, basis) @ states), axis=0).real for o in measured.values()]
+    values = boltzmann @ np.array(means).reshape(len(means), basis.size).T
+    same = (np.full(vectors, levels[0]), *(np.repeat(a[None], vectors, axis=0) for a in (moments, values)))
+    return _Piece(*map(jnp.asarray, (*same, np.zeros((vectors, len(grid))), float(basis.size * copies))))
+
+
+def _check_states(pieces: list[_Piece], sector: Any) -> None:
+    if not pieces:
+        raise SpaceError(
+            "The sector has no states.",
+            got=sector,
+            expected="a sector of the space of the Hamiltonian",
+            try_="another sector",
+        )
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6))
@@ -149,27 +240,30 @@ def _run(linear_map: Any, maps: tuple, keys: Array, betas: Array, size: int, ste
     return jax.lax.map(one, keys)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 5))
-def _averages(
-    betas: Array, size: int, lowest: Array, moments: Array, values: Array, names: tuple[str, ...], truncation: Array
-) -> FiniteTemperature:
-    """Ratios of means over the random vectors, with jackknife errors."""
-    base = jnp.min(lowest)
-    shift = (lowest - base)[:, None]
-    factor = jnp.exp(-betas[None, :] * shift)
-    z, first, second = (moments[:, :, k] * factor for k in range(3))
-    first, second = first + shift * z, second + 2 * shift * first + shift**2 * z
-    values = values * factor[:, :, None]
+@functools.partial(jax.jit, static_argnums=2)
+def _averages(betas: Array, pieces: tuple[_Piece, ...], names: tuple[str, ...], truncation: Array) -> FiniteTemperature:
+    """Ratios of means over the random vectors, with jackknife errors; vector r of all sectors is one draw."""
+    base = jnp.min(jnp.stack([jnp.min(piece.lowest) for piece in pieces]))
+    size = sum(piece.weight for piece in pieces)
+
+    def added(piece: _Piece) -> tuple[Array, ...]:
+        shift = (piece.lowest - base)[:, None]
+        factor = piece.weight / size * jnp.exp(-betas[None, :] * shift)
+        z, first, second = (piece.moments[:, :, k] * factor for k in range(3))
+        sums = (z, first + shift * z, second + 2 * shift * first + shift**2 * z)
+        return *sums, piece.values * factor[:, :, None]
+
+    z, first, second, values = (sum(parts) for parts in zip(*map(added, pieces)))
 
     def numbers(mean: tuple[Array, ...]) -> tuple[Array, ...]:
         z, first, second, values = mean
-        log_partition = jnp.log(z) + np.log(size) - betas * base
+        log_partition = jnp.log(z) + jnp.log(size) - betas * base
         energy = first / z
         heat = betas**2 * (second / z - energy**2)
         return log_partition, energy + base, heat, log_partition + betas * (energy + base), values / z[:, None]
 
     sums = (z, first, second, values)
-    count = len(lowest)
+    count = z.shape[0]
     mean = numbers(tuple(jnp.mean(s, axis=0) for s in sums))
     left_out = jax.vmap(numbers)(tuple((jnp.sum(s, axis=0)[None] - s) / (count - 1) for s in sums))
     log_partition, energy, heat, entropy, observed = map(_jackknife, mean, left_out)

@@ -9,18 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from qml._core.chunk import map_chunks
-from qml._core.errors import ConvergenceError, ShapeError, SpaceError
+from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Complex, Float
+from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import fast_map
-from qml.exact.spectrum import EigenResult, ground_state, prepared
+from qml.exact.sectormap import sector_map
+from qml.exact.spectrum import dense_eigh, prepared, sector_basis, sector_matrix
+from qml.exact.transitions import amplitudes, ground_level, product, target_space
 from qml.hilbert import AbstractHilbert
 from qml.linalg.krylov import Map
 from qml.operator import AbstractOperator
 
 _KEPT_BYTES = 2**31  # Lanczos vectors are kept, and made orthogonal to each other, up to this size
-_CHUNK = 2**14
-_EIGENSTATE = 1e-6  # largest residual of a given ground state, relative to the norm of H
+_DENSE = 256  # sectors up to this size are diagonalised whole
+_NOTHING = 1e-14  # part of A|0> that is rounding
 
 
 @final
@@ -30,7 +32,7 @@ class SpectralFunction(eqx.Module):
     `poles` are Ritz values: those of large weight at the edges of the spectrum are excitation energies, those inside
     a dense spectrum stand for all levels near them. `values` are $A(\omega)$ with broadening $\eta$ at the
     frequencies asked for, and `error` bounds their distance from the exact ones, rounding aside. `total` is
-    $\langle 0|A^\dagger A|0\rangle = \int A\, d\omega$.
+    $\langle 0|A^\dagger A|0\rangle = \int A\, d\omega$. Of a degenerate ground state all is averaged over its vectors.
     """
 
     omega: Float[Array, " frequencies"]
@@ -38,7 +40,7 @@ class SpectralFunction(eqx.Module):
     error: Float[Array, " frequencies"]
     poles: Float[Array, " poles"]
     weights: Float[Array, " poles"]
-    leaks: Float[Array, " poles"]
+    leaks: Float[Array, "runs poles"]  # of each Lanczos run, on its own poles
     ground_energy: Float[Array, ""]
     hole: bool = eqx.field(static=True)
 
@@ -62,8 +64,8 @@ class SpectralFunction(eqx.Module):
         poles = jnp.broadcast_to(self.poles, (*omega.shape, self.poles.shape[0]))
         resolvent = 1 / (z - poles)
         values = -jnp.sum(jnp.broadcast_to(self.weights, poles.shape) * resolvent, axis=-1).imag / jnp.pi
-        leak = jnp.sum(jnp.broadcast_to(self.leaks, poles.shape) * resolvent, axis=-1)
-        return values, jnp.abs(leak) ** 2 / (jnp.pi * eta)
+        leak = resolvent @ self.leaks.T.astype(resolvent.dtype)
+        return values, jnp.sum(jnp.abs(leak) ** 2, axis=-1) / (jnp.pi * eta)
 
     def correlation(self, times: Any) -> Complex[Array, " times"]:
         r"""$\langle 0|A^\dagger(t) A(0)|0\rangle = \sum_n w_n e^{-i\omega_n t}$; of the hole part the conjugate.
@@ -82,33 +84,45 @@ def spectral_function(
     broadening: float | int = 0.1,
     steps: int = 200,
     hole: bool = False,
-    target: AbstractHilbert | None = None,
+    sector: Any = None,
+    target: Any = None,
 ) -> SpectralFunction:
     r"""The spectral function of an operator in the ground state, with its poles and weights.
 
-    $A(\omega) = -\frac1\pi \mathrm{Im}\,\langle 0|A^\dagger (\omega + E_0 + i\eta - H)^{-1} A|0\rangle$.
+    $A(\omega) = -\frac1\pi \mathrm{Im}\,\langle 0|A^\dagger (\omega + E_0 + i\eta - H)^{-1} A|0\rangle$,
+    the mean over the vectors $|0\rangle$ of a degenerate ground state.
 
     Lanczos from $A|0\rangle$ gives a tridiagonal matrix T: its resolvent is the continued fraction of A, its
     eigenvalues are the poles. Vectors are made orthogonal to all earlier ones where they fit in 2 GiB; beyond that a
     pole may come as several close ones that share its weight, which leaves $A(\omega)$ as it is.
 
     The operator may lead to another space, as $S^+$ and $c^\dagger$ do: give it on the space of all configurations,
-    and as `target` the space that holds $A|0\rangle$, so that no larger one is used.
+    and as `target` the space that holds $A|0\rangle$, so that no larger one is used. It may lead from one symmetry
+    sector to others, as $S^z_q$ does: `sector` is where the ground state is looked for, `target` the sectors that hold
+    $A|0\rangle$, and Lanczos runs in their bases. All rows of the irreps are counted, so that a target that holds
+    $A|0\rangle$ gives what the whole space gives; one that does not is refused with the share that it holds.
 
     Args:
         hamiltonian: Hermitian operator H, with known coefficients, on the space of the ground state.
         operator: A, on the same sites and local states.
-        ground: the ground state: a result of `ground_state` or `spectrum` (its first level), or a vector `[size]`.
-            `None` finds it. Of a degenerate level one vector is taken: average over all of them where that matters.
+        ground: the ground state: a result of `ground_state` or `spectrum`, or one vector `[size]`, which is taken as
+            it is; in the basis of the sector where there is one. `None` finds it. All vectors of the lowest level
+            are averaged over, in a sector with their partners in its irrep (those on other arms of the star are other
+            sectors). A result must hold a higher level to show that it holds them all; else they are found anew.
         omega: frequencies `[frequencies]` above the ground state, in units of H.
         broadening: $\eta > 0$.
         steps: Lanczos steps, at most the size of the space.
         hole: take $A^\dagger|0\rangle$ with poles at $-(E_n - E_0)$; added to the first part it is the spectral
             function of fermions (the anticommutator), subtracted that of bosons (the commutator).
-        target: space of $A|0\rangle$. `None` is the space of H where A stays in it, else that of the operator.
+        sector: a `symmetries.Sector` of the ground state, or its `SectorBasis`; `None` is the whole space.
+        target: of $A|0\rangle$: a space; a `Sector` on the space that A leads to by itself, or a `SectorBasis` on any;
+            or a list of those. `None` is the sector of the ground state, or where there is none the space of H where A
+            stays in it, else that of the operator.
 
     Raises:
-        SpaceError: H is not Hermitian, A leaves the target, or the spaces differ in sites or local states.
+        SpaceError: H is not Hermitian, A leaves the target, or the spaces differ in sites or local states; or the
+            ground state has more than 64 vectors.
+        SymmetryError: H does not commute with a sector.
         ShapeError: the vector, the frequencies, the broadening or the steps do not fit.
         ConvergenceError: the given ground state is no eigenstate.
         PrecisionError: JAX runs in 32-bit mode.
@@ -133,33 +147,79 @@ def spectral_function(
             expected="the same sites and local states",
             try_="an operator on the space of all configurations of the same sites",
         )
-    energy, vector = _checked_ground(hamiltonian, ground)
+    basis = None if sector is None else sector_basis(hamiltonian, sector)
+    level = ground_level(hamiltonian, ground, basis)
     operator = operator.adjoint() if hole else operator  # type: ignore[attr-defined]
-    space = _target(operator, source, target)
-    start = _between(operator, vector, source, space)
+    space, goals = _targets(operator, source, basis if target is None else target)
     moved = hamiltonian if space == source else prepared(hamiltonian, space, "spectral_function")
-    start = start.astype(jnp.result_type(start, moved.dtype))
+    bases = [sector_basis(moved, goal) for goal in goals]
+    methods = [_method(moved, goal, int(steps)) for goal in bases or [None]]
+    runs = []
+    for vector in level.vectors:
+        start = product(operator, vector, source, space)
+        parts = amplitudes(start, bases) if bases else [[start]]
+        small = _NOTHING * float(jnp.linalg.norm(start))
+        runs += [m(row) for m, rows in zip(methods, parts) for row in rows if float(jnp.linalg.norm(row)) > small]
+    found = _joined(runs, len(level.vectors), level.energy, frequencies, bool(hole))
+    values, error = _at(found, frequencies, float(broadening))
+    return eqx.tree_at(lambda f: (f.values, f.error), found, (values, error))
+
+
+def _targets(operator: AbstractOperator, source: AbstractHilbert, target: Any) -> tuple[AbstractHilbert, list]:
+    """The space of the products, and the sectors in it."""
+    if target is None or isinstance(target, AbstractHilbert):
+        return target_space(operator, source, target), []
+    goals = list(target) if isinstance(target, list | tuple) else [target]
+    spaces = {goal.hilbert for goal in goals if isinstance(goal, SectorBasis)}
+    if not goals or len(spaces) > 1:
+        raise SpaceError(
+            "The targets are no sectors of one space.",
+            got=" and ".join(map(repr, spaces)) or "none",
+            expected="sectors of the space of A|0>",
+            try_="[SectorBasis(space, sector), ...] on one space",
+        )
+    space = target_space(operator, source, next(iter(spaces), None))
+    return space, [goal if isinstance(goal, SectorBasis) else SectorBasis(space, goal) for goal in goals]
+
+
+def _method(hamiltonian: AbstractOperator, basis: SectorBasis | None, steps: int) -> Any:
+    """From a first vector to poles, weights and leaks: Lanczos, or all levels of a sector with fewer than steps."""
+    if basis is None:
+        return functools.partial(_chain, fast_map(hamiltonian), steps)
+    if basis.size > min(steps, _DENSE):
+        return functools.partial(_chain, sector_map(hamiltonian, basis), steps)
+    levels, states = dense_eigh(sector_matrix(hamiltonian, basis))
+    return lambda start: (levels, np.abs(states.conj().T @ np.asarray(start)) ** 2, np.zeros(len(levels)))
+
+
+def _chain(linear_map: Map, steps: int, start: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Poles, weights and leaks of a Lanczos run."""
     norm = float(jnp.linalg.norm(start))
-    count = min(int(steps), space.size)
-    if norm == 0:
-        start = start.at[0].set(1.0)  # any vector: all weights are zero
-    alphas, betas, _ = tridiagonal(fast_map(moved), start, count, start.nbytes * count <= _KEPT_BYTES)
+    dtype = jax.eval_shape(lambda m, v: m(v), linear_map, start).dtype
+    start, count = start.astype(jnp.result_type(start, dtype)), min(steps, len(start))
+    alphas, betas, _ = tridiagonal(linear_map, start, count, start.nbytes * count <= _KEPT_BYTES)
     alphas, betas = np.asarray(alphas, float), np.asarray(betas, float)
     length = int(np.min(np.flatnonzero(betas == 0) + 1, initial=count))  # where the space of all products is exhausted
     ritz, rows = scipy.linalg.eigh_tridiagonal(alphas[:length], betas[: length - 1])
-    sign = -1.0 if hole else 1.0
-    found = SpectralFunction(
+    return ritz, norm**2 * rows[0] ** 2, norm * betas[length - 1] * rows[0] * rows[-1]
+
+
+def _joined(runs: list, count: int, energy: float, frequencies: Array, hole: bool) -> SpectralFunction:
+    """The mean of runs from each of `count` vectors, without its values; one pole without weight if there is no run."""
+    runs = runs or [(np.array([energy]), np.zeros(1), np.zeros(1))]
+    levels = np.concatenate([run[0] for run in runs])
+    order = np.argsort(levels, kind="stable")
+    leaks = scipy.linalg.block_diag(*(run[2] for run in runs)) / np.sqrt(count)
+    return SpectralFunction(
         omega=frequencies,
         values=jnp.zeros(frequencies.shape),
         error=jnp.zeros(frequencies.shape),
-        poles=jnp.asarray(sign * (ritz - energy)),
-        weights=jnp.asarray(norm**2 * rows[0] ** 2),
-        leaks=jnp.asarray(norm * betas[length - 1] * rows[0] * rows[-1]),
+        poles=jnp.asarray((-1.0 if hole else 1.0) * (levels[order] - energy)),
+        weights=jnp.asarray(np.concatenate([run[1] for run in runs])[order] / count),
+        leaks=jnp.asarray(leaks[:, order]),
         ground_energy=jnp.asarray(energy),
-        hole=bool(hole),
+        hole=hole,
     )
-    values, error = _at(found, frequencies, float(broadening))
-    return eqx.tree_at(lambda f: (f.values, f.error), found, (values, error))
 
 
 _at = jax.jit(lambda found, omega, broadening: found.at(omega, jnp.broadcast_to(broadening, omega.shape)))
@@ -213,100 +273,3 @@ def _checked_numbers(omega: Any, broadening: Any, steps: Any) -> Array:
     if isinstance(steps, bool) or int(steps) != steps or steps < 1:
         raise ShapeError("There is no such number of steps.", got=steps, expected="an int >= 1", try_="steps=200")
     return jnp.asarray(frequencies)
-
-
-def _checked_ground(hamiltonian: AbstractOperator, ground: Any) -> tuple[float, Array]:
-    if ground is None:
-        ground = ground_state(hamiltonian)
-    vector = jnp.asarray(ground.vectors[0] if isinstance(ground, EigenResult) else ground)
-    if vector.shape != (hamiltonian.hilbert.size,):
-        raise ShapeError(
-            "The ground state does not fit the space of the Hamiltonian.",
-            got=f"shape {vector.shape}",
-            expected=f"({hamiltonian.hilbert.size},)",
-            try_="ground_state(hamiltonian)",
-        )
-    vector = vector / jnp.linalg.norm(vector)
-    image = hamiltonian.apply(vector)
-    energy = float(jnp.vdot(vector, image).real)
-    residual, radius = float(jnp.linalg.norm(image - energy * vector)), max(abs(b) for b in hamiltonian.bound())
-    if not residual <= _EIGENSTATE * max(radius, 1e-300):
-        raise ConvergenceError(
-            "The given vector is no eigenstate of the Hamiltonian.",
-            got=f"|H v - E v| = {residual:.1e}",
-            expected=f"at most {_EIGENSTATE * radius:.1e}",
-            try_="ground_state(hamiltonian)",
-        )
-    return energy, vector
-
-
-def _target(operator: AbstractOperator, source: AbstractHilbert, target: AbstractHilbert | None) -> AbstractHilbert:
-    """The space that holds the products, checked."""
-    _check_covers(operator, source)
-    if target is None:
-        if not operator.hilbert.is_constrained and not source.is_constrained:
-            return source
-        if float(_outside(operator, source, source)) == 0:
-            return source
-        target = operator.hilbert
-    if target.site_states != source.site_states:
-        raise SpaceError(
-            "The target is a space of other sites.",
-            got=target,
-            expected=f"the sites and local states of {source}",
-            try_="target=None",
-        )
-    _check_covers(operator, target)
-    lost = float(_outside(operator, source, target))
-    if lost:
-        raise SpaceError(
-            "The operator leads out of the target space.",
-            got=f"an element of size {lost:.3g} from {source} to outside of {target}",
-            expected="all products with the ground state inside the target",
-            try_="the operator on the space of all configurations, and target= with the quantum numbers of A|0>",
-        )
-    return target
-
-
-def _check_covers(operator: AbstractOperator, space: AbstractHilbert) -> None:
-    """Refuse an operator that is only known on a part of a space: it may have been simplified there."""
-    if operator.hilbert.is_constrained and operator.hilbert != space:
-        inside = map_chunks(operator.hilbert.contains, space.all_states(), chunk=_CHUNK)
-        if not bool(jnp.all(inside)):
-            raise SpaceError(
-                "The operator is not known on all of this space.",
-                got=f"an operator on {operator.hilbert}",
-                expected=f"one that acts on {space}",
-                try_="the operator on the space of all configurations",
-            )
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _outside(operator: AbstractOperator, source: AbstractHilbert, target: AbstractHilbert) -> Array:
-    """The largest element that leads from the source to outside of the target, zero if it is rounding."""
-    back = operator.adjoint()  # type: ignore[attr-defined]
-
-    def rows(x: Array) -> tuple[Array, Array]:
-        states, elements = back.connected(x)
-        sizes, diagonal = jnp.abs(elements), jnp.abs(back.diagonal(x))
-        lost = jnp.max(jnp.where(target.contains(states), 0, sizes), axis=-1, initial=0)
-        lost = jnp.maximum(lost, jnp.where(target.contains(x), 0, diagonal))
-        return lost, jnp.maximum(jnp.max(sizes, axis=-1, initial=0), diagonal)
-
-    lost, largest = map_chunks(rows, source.all_states(), chunk=_CHUNK)
-    return jnp.where(jnp.max(lost) > 1e-12 * jnp.max(largest), jnp.max(lost), 0)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _between(operator: AbstractOperator, vector: Array, source: AbstractHilbert, target: AbstractHilbert) -> Array:
-    """The product of an operator with a vector of one space, as a vector of another."""
-
-    def rows(x: Array) -> Array:
-        def amplitudes(states: Array) -> Array:
-            inside = source.contains(states)
-            return jnp.where(inside, vector[jnp.where(inside, source.states_to_indices(states), 0)], 0)
-
-        states, elements = operator.connected(x)
-        return jnp.sum(elements * amplitudes(states), axis=-1) + operator.diagonal(x) * amplitudes(x)
-
-    return map_chunks(rows, target.all_states(), chunk=_CHUNK)

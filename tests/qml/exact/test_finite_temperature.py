@@ -1,13 +1,16 @@
 """Random vectors at finite temperature against full diagonalisation, in units of their own error."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
 
-from qml._core.errors import ConvergenceError, DataError, ShapeError, SpaceError
-from qml.exact import finite_temperature, thermal_state
+import symmetries
+from qml._core.errors import ConvergenceError, DataError, ShapeError, SpaceError, SymmetryError
+from qml.exact import SectorBasis, finite_temperature, thermal_state
 from qml.hilbert import Boson, Spin
-from qml.lattice import Chain
+from qml.lattice import Chain, Square
 from qml.operator import XXZ, BoseHubbard, Heisenberg, Ising, PauliSum, total
 from tests.helpers.zscore import assert_z, assert_z_uniform
 from tests.qml.exact.reference import hamiltonian, problems
@@ -75,6 +78,69 @@ def test_error_bars():
         assert_z_uniform(means, errors, float(getattr(exact, name)))
     again = finite_temperature(operator, [0.7], key=jax.random.key(0), vectors=16)
     assert float(again.energy.mean[0]) == float(runs[0].energy.mean[0])
+
+
+def correlator(space, lattice):
+    n = lattice.n_sites
+    return PauliSum.from_terms([("ZZ", edge, 1 / n) for edge in lattice.edges()], space)
+
+
+def test_sectors_add_up():
+    """Every sector of a square cluster, irreps of two dimensions among them: one by one and all together."""
+    lattice, space, betas = Square(3, 3), Spin(9, magnetisation=0.5), np.array([0.0, 0.5, 3.0])
+    operator = Heisenberg(space, lattice)
+    found = list(symmetries.sectors(symmetries.space_group(lattice)))
+    settings = {"observables": {"zz": correlator(space, lattice)}, "vectors": 2}
+    whole = [thermal_state(operator, float(beta)) for beta in betas]
+    together = finite_temperature(operator, betas, key=jax.random.key(0), sector=found, **settings)
+    partition, energy = np.zeros(3), np.zeros(3)
+    for sector in found:
+        basis = SectorBasis(space, sector)
+        if basis.size:
+            one = finite_temperature(operator, betas, key=jax.random.key(1), sector=basis, **settings)
+            copies = len(sector.star) * sector.dimension
+            partition += copies * np.exp(one.log_partition.mean)
+            energy += copies * np.exp(one.log_partition.mean) * one.energy.mean
+    assert max(sector.dimension for sector in found) == 2
+    for values in (np.log(partition), np.asarray(together.log_partition.mean)):
+        np.testing.assert_allclose(values, [float(s.log_partition) for s in whole], atol=1e-11)
+    for values in (energy / partition, np.asarray(together.energy.mean)):
+        np.testing.assert_allclose(values, [float(s.energy) for s in whole], atol=1e-11)
+    np.testing.assert_allclose(together.specific_heat.mean, [float(s.specific_heat) for s in whole], atol=1e-10)
+    exact = [float(s.expect(settings["observables"]["zz"])) for s in whole]
+    np.testing.assert_allclose(together.observables["zz"].mean, exact, atol=1e-11)
+    assert np.all(np.asarray(together.energy.error) < 1e-11)
+
+
+def test_random_vectors_in_sectors(monkeypatch):
+    """The same with random vectors, in momentum sectors of a chain, against the whole spectrum of each and of all."""
+    monkeypatch.setattr(sys.modules["qml.exact.finite_temperature"], "_DENSE", 0)
+    lattice, space, betas = Chain(5), Spin(5), [0.3, 4.0]
+    operator, group = Ising(space, lattice, j=-1.0, h=0.8), symmetries.translation_group(lattice)
+    arms = [symmetries.Sector(group, k) for k in range(5)]
+    observables = {"zz": correlator(space, lattice)}
+    found = finite_temperature(operator, betas, observables, key=jax.random.key(1), sector=arms, vectors=30)
+    whole = [thermal_state(operator, beta) for beta in betas]
+    for name in ("log_partition", "energy", "specific_heat", "entropy"):
+        assert_z(getattr(found, name), [float(getattr(s, name)) for s in whole])
+    assert_z(found.observables["zz"], [float(s.expect(observables["zz"])) for s in whole])
+    assert np.all(np.asarray(found.energy.error) > 1e-6)
+    one = finite_temperature(operator, betas, key=jax.random.key(2), sector=arms[2], vectors=30)
+    monkeypatch.undo()
+    assert_z(one.energy, finite_temperature(operator, betas, key=jax.random.key(2), sector=arms[2]).energy.mean)
+
+
+def test_bad_sectors():
+    """An observable without the symmetry, a sector without states, no sectors."""
+    lattice, space = Chain(4), Spin(4, magnetisation=2)
+    operator, group = Heisenberg(space, lattice), symmetries.translation_group(lattice)
+    with pytest.raises(SymmetryError, match="Z0"):
+        local = {"z": PauliSum({"ZIII": 1.0}, Spin(4))}
+        field, sector = Ising(Spin(4), lattice), symmetries.Sector(group)
+        finite_temperature(field, [1.0], local, key=jax.random.key(0), sector=sector)
+    for sector in (symmetries.Sector(group, 1), []):
+        with pytest.raises(SpaceError, match="no states"):
+            finite_temperature(operator, [1.0], key=jax.random.key(0), sector=sector)
 
 
 def test_bad_input():

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qml._core.errors import ConvergenceError, GradketError, ShapeError, SpaceError
-from qml.exact import ground_state, spectral_function, spectrum
+import symmetries
+from qml._core.errors import ConvergenceError, GradketError, ShapeError, SpaceError, SymmetryError
+from qml.exact import EigenResult, SectorBasis, ground_state, spectral_function, spectrum
 from qml.hilbert import Boson, Spin, SpinlessFermion
 from qml.lattice import Chain
-from qml.operator import Heisenberg, Ising, PauliSum, annihilate, create, tV
+from qml.operator import J1J2, Heisenberg, Ising, PauliSum, annihilate, create, tV
 from tests.qml.exact.reference import FILE, hamiltonian
 
 NAME = "spectral_tfim_chain_L12_h1.5"
@@ -121,6 +122,115 @@ def test_fermions(hole):
     np.testing.assert_allclose(found.total + other.total, 1.25, atol=1e-11)
 
 
+def averaged(matrix, probe, vectors, omega, eta):
+    """The mean over some orthonormal columns, which are eigenvectors of one level, by full diagonalisation."""
+    levels, states = np.linalg.eigh(matrix)
+    energy = np.vdot(vectors[:, 0], matrix @ vectors[:, 0]).real
+    weights = np.mean(np.abs(states.conj().T @ probe @ vectors) ** 2, axis=1)
+    return (weights[None, :] * eta / np.pi / ((omega[:, None] - (levels - energy)[None, :]) ** 2 + eta**2)).sum(axis=1)
+
+
+def test_structure_factor_between_momenta():
+    """S^z_q takes the ground state to momentum q: the answer of the sector is that of the space; others refuse."""
+    lattice, space = Chain(8), Spin(8, magnetisation=0)
+    operator, settings = Heisenberg(space, lattice), {"omega": OMEGA, "broadening": 0.1}
+    group, shifts = symmetries.space_group(lattice), symmetries.translation_group(lattice)
+    for momentum in (1, 4):
+        wave = {"I" * r + "Z" + "I" * (7 - r): np.exp(2j * np.pi * momentum * r / 8) / 2 for r in range(8)}
+        moved = PauliSum(wave)
+        whole = spectral_function(operator, moved, **settings)
+        arms = symmetries.Sector(shifts, momentum), symmetries.Sector(shifts, -momentum % 8)
+        kept = [arm for arm in arms if _holds(operator, moved, symmetries.Sector(shifts), arm)]
+        assert len(kept) == (1 if momentum == 1 else 2)  # q and -q are the same at the edge of the zone
+        found = spectral_function(operator, moved, sector=symmetries.Sector(shifts), target=kept[0], **settings)
+        np.testing.assert_allclose(found.values, whole.values, atol=1e-11)
+        np.testing.assert_allclose(found.total, whole.total, atol=1e-12)
+        little = symmetries.Sector(group, kept[0].momentum)  # with the mirrors, from the fully symmetric sector
+        inside = spectral_function(operator, moved, sector=symmetries.Sector(group), target=little, **settings)
+        np.testing.assert_allclose(inside.values, whole.values, atol=1e-11)
+    with pytest.raises(SpaceError, match="share of 0 in"):
+        spectral_function(operator, moved, sector=symmetries.Sector(shifts))
+
+
+def _holds(operator, moved, sector, target, hole=False):
+    try:
+        spectral_function(operator, moved, sector=sector, target=target, hole=hole)
+    except SpaceError:
+        return False
+    return True
+
+
+def test_all_targets_and_irreps_of_two_dimensions():
+    """A local operator in a level of an irrep of two dimensions: both rows, and all sectors that it leads to."""
+    lattice, space = Chain(6), Spin(6, magnetisation=1)
+    operator, probe = Heisenberg(space, lattice), PauliSum.from_terms([("Z", (0,), 0.5), ("Z", (2,), 0.3)], Spin(6))
+    group = symmetries.PermutationGroup(symmetries.space_group(lattice).permutations)  # the dihedral group, as a whole
+    targets = list(symmetries.sectors(group))
+    assert sorted(target.dimension for target in targets) == [1, 1, 1, 1, 2, 2]
+    source = next(target for target in targets if target.dimension == 2)
+    found = spectral_function(operator, probe, sector=source, target=targets, omega=OMEGA, broadening=0.2)
+    matrix, basis = np.asarray(operator.to_dense()), SectorBasis(space, source)
+    first = np.asarray(basis.to_full(ground_state(operator, sector=basis).vectors[0]))
+    vectors = np.linalg.svd(np.stack(all_images(source, space, first)))[2][:2].conj().T  # all that the group makes
+    index = np.asarray(Spin(6).states_to_indices(space.all_states()))
+    moved = np.asarray(probe.to_dense())[np.ix_(index, index)]
+    np.testing.assert_allclose(found.values, averaged(matrix, moved, vectors, OMEGA, 0.2), atol=1e-10)
+    assert float(found.error.max()) < 1e-8
+    for wrong in (targets[1:], [*targets, *targets]):
+        with pytest.raises(SpaceError, match="leads out of the target sectors"):
+            spectral_function(operator, probe, sector=source, target=wrong)
+
+
+def all_images(sector, space, vector):
+    action, digits = sector.on(space), sector.on(space).digits(np.asarray(space.all_states()))
+    images = []
+    for g in range(action.order):
+        image = np.zeros(len(digits), complex)
+        image[action.targets(g, digits)] = action.factors(g, digits) * vector
+        images.append(image)
+    return images
+
+
+def test_degenerate_ground_states_are_averaged():
+    """Majumdar and Ghosh: two ground states. A result without a higher level is completed, one vector taken as is."""
+    operator = J1J2(Spin(6, magnetisation=0), Chain(6), j1=1.0, j2=0.5)
+    probe, settings = PauliSum({"ZIIIII": 1.0}), {"omega": OMEGA, "broadening": 0.2}
+    matrix = np.asarray(operator.to_dense())
+    levels, states = np.linalg.eigh(matrix)
+    assert levels[1] - levels[0] < 1e-12 < levels[2] - levels[1]
+    index = np.asarray(Spin(6).states_to_indices(operator.hilbert.all_states()))
+    dense = np.asarray(probe.to_dense())[np.ix_(index, index)]
+    exact = averaged(matrix, dense, states[:, :2], OMEGA, 0.2)
+    whole = ground_state(operator, k=3)
+    one = EigenResult(whole.energies[:1], whole.vectors[:1], whole.residuals[:1])
+    for ground in (None, whole, one):
+        found = spectral_function(operator, probe, ground, **settings)
+        np.testing.assert_allclose(found.values, exact, atol=1e-11)
+        np.testing.assert_allclose(found.total, 1.0, atol=1e-12)
+    alone = spectral_function(operator, probe, states[:, 0], **settings)
+    np.testing.assert_allclose(alone.values, averaged(matrix, dense, states[:, :1], OMEGA, 0.2), atol=1e-11)
+    with pytest.raises(SpaceError, match="too degenerate"):
+        spectral_function(0.0 * Ising(Spin(7), Chain(7)), PauliSum({"ZIIIIII": 1.0}))
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_a_fermion_with_a_momentum(hole):
+    """Adding and removing a fermion with a momentum, between sectors of spaces with other numbers."""
+    lattice, space = Chain(6), SpinlessFermion(6, n_fermions=3)
+    operator, everything = tV(space, lattice, t=1.0, v=1.3), SpinlessFermion(6)
+    group = symmetries.translation_group(lattice)
+    waves = [create(everything, r) * np.exp(2j * np.pi * r / 6) for r in range(6)]
+    adding = functools.reduce(lambda a, b: a + b, waves) * 6**-0.5
+    goal = SpinlessFermion(6, n_fermions=2 if hole else 4)
+    settings = {"omega": OMEGA, "broadening": 0.3, "hole": hole}
+    whole = spectral_function(operator, adding, target=goal, **settings)
+    bases = [SectorBasis(goal, symmetries.Sector(group, k)) for k in range(6)]
+    found = spectral_function(operator, adding, sector=symmetries.Sector(group), target=bases, **settings)
+    np.testing.assert_allclose(found.values, whole.values, atol=1e-11)
+    assert float(whole.total) > 0.01
+    assert [_holds(operator, adding, symmetries.Sector(group), bases[k], hole) for k in (1, 5)] == [not hole, hole]
+
+
 def test_without_a_basis(monkeypatch):
     """Where the Lanczos vectors are not kept, poles come twice and share their weight: the values stay."""
     operator, probe = Ising(Spin(6), Chain(6), j=-1.0, h=0.8), PauliSum({"ZIIIII": 1.0})
@@ -165,6 +275,14 @@ def test_bad_input():
         spectral_function(*balanced)
     with pytest.raises(SpaceError):
         spectral_function(PauliSum({"X": 1j}), PauliSum({"Z": 1.0}))
+    group = symmetries.translation_group(Chain(3))
+    with pytest.raises(SymmetryError, match="Z0"):
+        spectral_function(operator + probe, probe, sector=symmetries.Sector(group))
+    with pytest.raises(SpaceError, match="no sectors"):
+        spectral_function(operator, probe, target=[])
+    with pytest.raises(SpaceError, match="no states"):
+        polarised = Heisenberg(Spin(3, magnetisation=1.5), Chain(3))
+        spectral_function(polarised, polarised, sector=symmetries.Sector(group, 1))
     with pytest.raises(SpaceError):
         spectral_function(operator, annihilate(SpinlessFermion(3), 0))
     assert float(spectrum(operator).energies[0]) < 0
