@@ -3,8 +3,11 @@
 from qml.sampler.autoregressive import DirectSampler
 from qml.sampler.base import AbstractSampler, SamplerState
 from qml.sampler.direct import ExactSampler
+from qml.sampler.hamiltonian import HamiltonianMoves
 from qml.sampler.library import default_sampler
 from qml.sampler.metropolis import Metropolis
+from qml.sampler.mixture import Mixture, Repeated
+from qml.sampler.moves import GlobalFlip, MultiFlip
 from qml.sampler.restricted import Restricted
 from qml.sampler.rules import AbstractRule, Exchange, LocalFlip
 
@@ -14,8 +17,13 @@ __all__ = [
     "DirectSampler",
     "ExactSampler",
     "Exchange",
+    "GlobalFlip",
+    "HamiltonianMoves",
     "LocalFlip",
     "Metropolis",
+    "Mixture",
+    "MultiFlip",
+    "Repeated",
     "Restricted",
     "SamplerState",
     "default_sampler",

@@ -118,7 +118,10 @@ def attempt(
     proposal = changed(x, sites, values)
     log_new, cache = wave.step(cache, x, sites, values, log_psi)
     log_ratio = exponent * (log_new - log_psi).real + rule.log_ratio(uniforms, x, proposal, hilbert)
-    moves = jnp.any(jnp.take_along_axis(x, sites, axis=1) != values, axis=1)
+    if sites.shape[1] == 1:
+        moves = (jnp.take_along_axis(x, sites, axis=1) != values)[:, 0]
+    else:  # of a site that comes twice the first value counts
+        moves = jnp.any(proposal != x, axis=1)
     return Attempt(proposal, moves, log_new, log_ratio, cache)
 
 

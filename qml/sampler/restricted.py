@@ -3,17 +3,12 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from qml._core.errors import SpaceError
 from qml._core.types import Array, Float, Int
+from qml.sampler.reach import can_list
 from qml.sampler.rules import AbstractRule, changed
-
-_LIMIT = 2**25
 
 
 class Restricted(AbstractRule):
@@ -49,8 +44,17 @@ class Restricted(AbstractRule):
         """As many sites as the rule changes."""
         return self.rule.width
 
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` unless the space has a predicate and the allowed moves reach all of it."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the rule."""
+        return self.rule.names
+
+    def kind(self, uniforms: Float[Array, "chains draws"]) -> Int[Array, " chains"]:
+        """As for the rule."""
+        return self.rule.kind(uniforms)
+
+    def check_moves(self, hilbert: Any) -> None:
+        """Raise `SpaceError` unless the space has a predicate, and the rule fits the space without it."""
         if hilbert.envelope == hilbert:
             raise SpaceError(
                 "There is no predicate that restricts the moves.",
@@ -58,25 +62,21 @@ class Restricted(AbstractRule):
                 expected="a space with a predicate",
                 try_=f"{type(self.rule).__name__}() itself",
             )
-        self.rule.check_space(hilbert.envelope)
+        self.rule.check_moves(hilbert.envelope)
+
+    def check_reach(self, hilbert: Any) -> bool:
+        """True if that is taken for granted; raises `SpaceError` where it is not and the space is too long to check."""
         if self.reaches_all:
-            return
-        values = self.resolution(hilbert)
-        if hilbert.envelope.size > 2**24 or hilbert.size * values**self.n_uniforms > _LIMIT:
+            self.rule.check_space(hilbert.envelope)
+            return True
+        if not can_list(self, hilbert):
             raise SpaceError(
                 "This space is too large to check that the allowed moves reach all of it.",
                 got=hilbert,
-                expected=f"at most {_LIMIT} moves",
+                expected="at most 33554432 moves",
                 try_="Restricted(rule, reaches_all=True) if you know that they do",
             )
-        pieces = _pieces(self, hilbert)
-        if pieces > 1:
-            raise SpaceError(
-                "The moves that the predicate allows do not reach all of this space.",
-                got=f"{pieces} sets of configurations without a move between them",
-                expected="one",
-                try_="another rule, or ExactSampler(hilbert)",
-            )
+        return False
 
     def changes(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
@@ -96,30 +96,6 @@ class Restricted(AbstractRule):
         """As for the rule."""
         return self.rule.log_ratio(uniforms, x, proposal, hilbert.envelope)
 
-    def resolution(self, hilbert: Any) -> int:
+    def resolution(self, hilbert: Any) -> tuple[int, ...]:
         """As for the rule."""
         return self.rule.resolution(hilbert.envelope)
-
-
-def _pieces(rule: Restricted, hilbert: Any) -> int:
-    """Number of sets of configurations that the moves do not leave; all moves are met on a grid of uniform numbers."""
-    values = rule.resolution(hilbert)
-    line = (np.arange(values) + 0.5) / values
-    grid = np.stack(np.meshgrid(*[line] * rule.n_uniforms, indexing="ij"), -1).reshape(-1, rule.n_uniforms)
-    size, chunk = hilbert.size, max(1, 2**20 // len(grid))
-
-    @jax.jit
-    def targets(numbers: Array) -> Array:
-        x = jnp.repeat(hilbert.indices_to_states(numbers), len(grid), axis=0)
-        uniforms = jnp.tile(jnp.asarray(grid), (len(numbers), 1))
-        return hilbert.states_to_indices(rule.propose(uniforms, x, hilbert))
-
-    rows, columns = [], []
-    for start in range(0, size, chunk):
-        numbers = np.minimum(np.arange(start, start + chunk), size - 1)
-        moves = np.unique(np.repeat(numbers, len(grid)) * size + np.asarray(targets(jnp.asarray(numbers))))
-        rows.append(moves // size)
-        columns.append(moves % size)
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_array((np.ones(len(row), np.int8), (row, column)), shape=(size, size))
-    return connected_components(graph.tocsr(), directed=True, connection="strong")[0]

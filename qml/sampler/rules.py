@@ -10,6 +10,7 @@ import numpy as np
 
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Float, Int
+from qml.sampler.reach import check_reach
 
 
 class AbstractRule(eqx.Module):
@@ -19,8 +20,22 @@ class AbstractRule(eqx.Module):
     width: ClassVar[int]  # a move changes at most so many sites
 
     @abc.abstractmethod
+    def check_moves(self, hilbert: Any) -> None:
+        """Raise `SpaceError` where the moves make no sense on the space, or leave it."""
+
+    @abc.abstractmethod
+    def check_reach(self, hilbert: Any) -> bool:
+        """True where moves that stay in the space surely reach all of it, False where that is not known.
+
+        Raises:
+            SpaceError: they surely do not.
+        """
+
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` where the moves leave the space or do not reach all of it."""
+        self.check_moves(hilbert)
+        if not self.check_reach(hilbert):
+            check_reach(self, hilbert)
 
     @abc.abstractmethod
     def changes(
@@ -61,8 +76,8 @@ class AbstractRule(eqx.Module):
         return jnp.zeros(uniforms.shape[:1], jnp.int32)
 
     @abc.abstractmethod
-    def resolution(self, hilbert: Any) -> int:
-        """So many equally spaced values of each uniform number meet every move."""
+    def resolution(self, hilbert: Any) -> tuple[int, ...]:
+        """So many equally spaced values of each uniform number together meet every move."""
 
 
 class LocalFlip(AbstractRule):
@@ -79,7 +94,7 @@ class LocalFlip(AbstractRule):
     n_uniforms: ClassVar[int] = 1
     width: ClassVar[int] = 1
 
-    def check_space(self, hilbert: Any) -> None:
+    def check_moves(self, hilbert: Any) -> None:
         """Raise `SpaceError` on a constrained space, which the flips would leave."""
         if hilbert.parts:
             raise SpaceError(
@@ -88,7 +103,11 @@ class LocalFlip(AbstractRule):
                 expected="a space without constraint",
                 try_="qml.sampler.Exchange()",
             )
-        _refuse_predicate("LocalFlip", hilbert)
+        refuse_predicate("LocalFlip", hilbert)
+
+    def check_reach(self, hilbert: Any) -> bool:
+        """True."""
+        return True
 
     def changes(
         self, uniforms: Float[Array, "chains draws"], x: Int[Array, "chains sites"], hilbert: Any
@@ -107,9 +126,9 @@ class LocalFlip(AbstractRule):
         """Zero."""
         return 0.0
 
-    def resolution(self, hilbert: Any) -> int:
+    def resolution(self, hilbert: Any) -> tuple[int, ...]:
         """The number of sites times that of local states."""
-        return hilbert.n_sites * max(map(len, hilbert.site_states))
+        return (hilbert.n_sites * max(map(len, hilbert.site_states)),)
 
 
 class Exchange(AbstractRule):
@@ -153,8 +172,8 @@ class Exchange(AbstractRule):
             edges = tuple((int(i), int(j)) for i, j in table)
         self.edges = edges
 
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` unless totals are the only constraint and the edges connect all sites of each part."""
+    def check_moves(self, hilbert: Any) -> None:
+        """Raise `SpaceError` unless totals are the only constraint and the edges lie within the parts."""
         if not hilbert.parts:
             raise SpaceError(
                 "Exchange keeps totals, so it fits only spaces where some total is fixed.",
@@ -162,14 +181,24 @@ class Exchange(AbstractRule):
                 expected="a space with fixed magnetisation or number of particles",
                 try_="qml.sampler.LocalFlip()",
             )
-        _refuse_predicate("Exchange", hilbert)
+        refuse_predicate("Exchange", hilbert)
+        labels, edges = _labels(hilbert), self._edges_on(hilbert)
+        if self.edges is not None and (not edges or any(labels[i] != labels[j] for i, j in edges)):
+            self._refuse_edges(hilbert)
+
+    def check_reach(self, hilbert: Any) -> bool:
+        """True; raises `SpaceError` where the edges do not connect all sites of each part."""
         if self.edges is not None and not _connects(self._edges_on(hilbert), hilbert):
-            raise SpaceError(
-                "These edges do not connect all sites, so Exchange does not reach all of this space.",
-                got=f"{len(self.edges)} edges on {hilbert.n_sites // hilbert.components} sites",
-                expected="edges between sites of the space that connect all sites of each part, and no two parts",
-                try_="Exchange() for all pairs",
-            )
+            self._refuse_edges(hilbert)
+        return True
+
+    def _refuse_edges(self, hilbert: Any) -> None:
+        raise SpaceError(
+            "These edges do not connect all sites, so Exchange does not reach all of this space.",
+            got=f"{len(self.edges or ())} edges on {hilbert.n_sites // hilbert.components} sites",
+            expected="edges between sites of the space that connect all sites of each part, and no two parts",
+            try_="Exchange() for all pairs",
+        )
 
     def _edges_on(self, hilbert: Any) -> list[tuple[int, int]]:
         """The edges as pairs of entries of a configuration, for each component."""
@@ -190,7 +219,7 @@ class Exchange(AbstractRule):
         first, group = _share(uniforms[:, 0], [len(g) for g in groups if g])
         if self.edges is not None:
             pairs = [*(edges := self._edges_on(hilbert)), *((j, i) for i, j in edges)]
-            pair = jnp.asarray(np.array(pairs))[_choose(first, len(pairs))]
+            pair = jnp.asarray(np.array(pairs))[choose(first, len(pairs))]
             sites = jnp.arange(x.shape[1])[None, :]
             up, down = sites == pair[:, :1], sites == pair[:, 1:]
         else:
@@ -228,13 +257,14 @@ class Exchange(AbstractRule):
         exchanged = jnp.any(down, axis=1) & jnp.any(up, axis=1)
         return jnp.where(exchanged, ways(x, down) - ways(proposal, up), 0.0)
 
-    def resolution(self, hilbert: Any) -> int:
+    def resolution(self, hilbert: Any) -> tuple[int, ...]:
         """The number of sites, of local states, or of edges by their share of the moves."""
         least = max(hilbert.n_sites, *map(len, hilbert.site_states))
         if self.edges is None:
-            return least
+            return least, least
         bound = hilbert.n_sites - len(_free_sites(hilbert))
-        return max(least, math.ceil(2 * len(self._edges_on(hilbert)) * hilbert.n_sites / bound))
+        values = max(least, math.ceil(2 * len(self._edges_on(hilbert)) * hilbert.n_sites / bound))
+        return values, values
 
 
 def _levels(hilbert: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -257,7 +287,8 @@ def _labels(hilbert: Any) -> np.ndarray:
     return labels
 
 
-def _refuse_predicate(name: str, hilbert: Any) -> None:
+def refuse_predicate(name: str, hilbert: Any) -> None:
+    """Raise `SpaceError` on a space with a predicate."""
     if hilbert.envelope != hilbert:
         raise SpaceError(
             f"{name} leaves this space: it knows nothing of the predicate.",
@@ -269,7 +300,7 @@ def _refuse_predicate(name: str, hilbert: Any) -> None:
 
 def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> tuple[Array, Array]:
     """One of some sites, chosen uniformly, and one of its other local states, chosen uniformly."""
-    chosen = _choose(uniforms, len(free))
+    chosen = choose(uniforms, len(free))
     site = jnp.asarray(np.array(free, np.int32))[chosen]
     now = jnp.take_along_axis(x, site[:, None], axis=1)[:, 0]
     site_states = hilbert.site_states
@@ -281,7 +312,7 @@ def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> tup
     table = np.array([[*states, *[states[0]] * (counts.max() - len(states))] for states in site_states], np.int8)
     states, count = jnp.asarray(table)[site], jnp.asarray(counts)[site]
     level = jnp.argmax(now[:, None] == states, axis=1)
-    step = 1 + _choose(uniforms * len(free) - chosen, count - 1)  # what is left of the number is uniform again
+    step = 1 + choose(uniforms * len(free) - chosen, count - 1)  # what is left of the number is uniform again
     return site, jnp.take_along_axis(states, ((level + step) % count)[:, None], axis=1)[:, 0].astype(x.dtype)
 
 
@@ -314,7 +345,7 @@ def _share(uniforms: Array, sizes: list[int]) -> tuple[Array, Array]:
     return ((uniforms - start) / (end - start)).astype(uniforms.dtype), group
 
 
-def _choose(uniforms: Array, count: int | Array) -> Array:
+def choose(uniforms: Array, count: Any) -> Array:
     """Uniform int in `0 ... count - 1` from a uniform number in [0, 1)."""
     return jnp.minimum((uniforms * count).astype(jnp.int32), count - 1)
 
@@ -328,10 +359,7 @@ def _pick(uniforms: Array, candidates: Array) -> Array:
 
 
 def _connects(edges: list[tuple[int, int]], hilbert: Any) -> bool:
-    """True if the edges lie within the parts and connect all sites of each."""
-    labels = _labels(hilbert)
-    if any(labels[i] != labels[j] for i, j in edges):
-        return False
+    """True if the edges connect all sites of each part."""
     group = list(range(hilbert.n_sites))
 
     def root(i: int) -> int:
