@@ -1,4 +1,4 @@
-"""Exact time evolution by Chebyshev expansion, with a rigorous error bound."""
+"""Exact time evolution: Chebyshev expansion with a rigorous error bound, or driven with an estimated one."""
 
 import functools
 from typing import Any, final
@@ -11,12 +11,15 @@ import scipy.special
 
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Float, Inexact
+from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import fast_map
+from qml.exact.magnus import driven, prepared_drive
 from qml.exact.sectormap import sector_map
 from qml.exact.spectrum import prepared, sector_basis
 from qml.linalg import krylov
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, TimeDependent
 
+_TOLERANCE, _DRIVEN = 1e-13, 1e-10  # of one step of a constant operator; of all steps of one that depends on time
 _LONGEST = 3.0  # largest radius * time of one step in imaginary time, which keeps the small components
 
 
@@ -27,7 +30,8 @@ class Evolution(eqx.Module):
     In real time `vectors[i]` is $e^{-iHt_i} v$. In imaginary time it is $e^{-H t_i} v$ divided by its norm, and
     `log_norms[i]` is the logarithm of that norm. `error` is the sum of the errors of all steps, rounding aside: in real
     time a rigorous bound on the distance of every vector from the exact one; in imaginary time each step's error is
-    relative to the vector it started from.
+    relative to the vector it started from. Of an operator that depends on time, it is the sum of the estimated errors
+    of all steps.
     """
 
     times: Float[Array, " times"]
@@ -37,13 +41,13 @@ class Evolution(eqx.Module):
 
 
 def evolve(
-    operator: AbstractOperator,
+    operator: AbstractOperator | TimeDependent,
     vector: Any,
     times: Any,
     *,
     sector: Any = None,
     imaginary: bool = False,
-    tolerance: float = 1e-13,
+    tolerance: float | None = None,
 ) -> Evolution:
     r"""Evolution $e^{-iHt} v$, or in imaginary time $e^{-Ht} v$ normalised, at each of some times ($\hbar = 1$).
 
@@ -51,36 +55,53 @@ def evolve(
     $e^{-iHt} = e^{-iat} \sum_k (2 - \delta_{k0}) (-i)^k J_k(rt)\, T_k((H - a)/r)$, cut where the sum of all further
     coefficients is below the tolerance; as $|T_k| \le 1$ this bounds the error.
 
+    An operator that depends on time is taken as well, for $\mathcal{T} e^{-i\int H dt}\, v$. A step of length h is a
+    product of two exponentials of sums of H at its two Gauss points; what half steps change is the estimate of its
+    error, from which h is chosen, and is used to extrapolate to sixth order.
+    The functions are looked at in at least 32 steps over the whole time, at points that shorten where they
+    vary: give times around pulses narrower than that.
+
     Args:
-        operator: Hermitian operator with known coefficients, in units of inverse time.
+        operator: Hermitian operator with known coefficients, in units of inverse time; or a `TimeDependent`.
         vector: amplitudes `[size]` at time 0.
         times: ascending times `[times]`, in real time of any sign.
         sector: a `symmetries.Sector` or its `SectorBasis`: all vectors are in that basis.
         imaginary: evolve in imaginary time.
-        tolerance: bound on the error of one step, relative to the norm of the vector.
+        tolerance: bound on the error of one step, relative to the norm of the vector, 1e-13 if left out. Of an
+            operator that depends on time: estimated error at the last time, 1e-10 if left out.
 
     Returns:
-        The vectors at the times, with the bound.
+        The vectors at the times, with the bound or the estimate.
 
     Raises:
         ShapeError: the vector does not fit, or the times are no ascending list (negative in imaginary time).
         SpaceError: the operator is not Hermitian.
         SymmetryError: the operator does not commute with the sector; the term that breaks it is named.
+        ConvergenceError: no step in time is short enough for the functions in front of the operators.
         PrecisionError: JAX runs in 32-bit mode.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from qml.exact import evolve, expect
-        >>> from qml.operator import PauliSum
+        >>> from qml.operator import PauliSum, TimeDependent
         >>> run = evolve(PauliSum({"X": 1.0}), jnp.array([1.0, 0.0]), [0.0, jnp.pi / 4])
         >>> round(float(expect(run.vectors[1], PauliSum({"Y": 1.0}))), 12)
         -1.0
+        >>> pulse = TimeDependent(None, [(jnp.sin, PauliSum({"X": jnp.pi / 8}))])  # area pi / 4 at time pi
+        >>> run = evolve(pulse, jnp.array([1.0, 0.0]), [jnp.pi])
+        >>> round(float(expect(run.vectors[0], PauliSum({"Y": 1.0}))), 9)
+        -1.0
 
     Source:
-        H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984).
+        H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984); A. Alvermann, H. Fehske, J. Comput. Phys. 230, 5930
+        (2011).
     """
-    operator = prepared(operator, None, "evolve")
-    basis = None if sector is None else sector_basis(operator, sector)
+    moving = isinstance(operator, TimeDependent)
+    operator = operator if moving else prepared(operator, None, "evolve")
+    basis = None
+    if sector is not None:
+        basis = sector if isinstance(sector, SectorBasis) else SectorBasis(operator.hilbert, sector)
+        basis = basis if moving else sector_basis(operator, basis)
     size = operator.hilbert.size if basis is None else basis.size
     vector, grid = jnp.asarray(vector), np.asarray(times, dtype=float)
     if vector.shape != (size,):
@@ -97,6 +118,10 @@ def evolve(
             expected="[0.0, 0.1, ...]" + (", none negative" if imaginary else ""),
             try_="numpy.linspace(0, 2, 21)",
         )
+    if moving:
+        drive = prepared_drive(operator, basis, grid)
+        return Evolution(jnp.asarray(grid), *driven(drive, vector, grid, bool(imaginary), tolerance or _DRIVEN))
+    tolerance = tolerance or _TOLERANCE
     centre, radius = operator.bound()
     radius = max(radius * (1 + 1e-12), 1e-300)
     lengths = np.diff(grid, prepend=0.0)
