@@ -1,6 +1,8 @@
 """Wave functions: ready-made networks, and the bridge that takes anybody's."""
 
+from qml.ansatz.autoregressive import Autoregressive
 from qml.ansatz.bridge import Ansatz, to_ansatz
+from qml.ansatz.causal import CausalConv, CausalDense
 from qml.ansatz.gcnn import GCNN
 from qml.ansatz.jastrow import Jastrow
 from qml.ansatz.layers import log_cosh
@@ -8,4 +10,16 @@ from qml.ansatz.mlp import MLP
 from qml.ansatz.rbm import RBM
 from qml.ansatz.symmetrise import Symmetrised
 
-__all__ = ["GCNN", "MLP", "RBM", "Ansatz", "Jastrow", "Symmetrised", "log_cosh", "to_ansatz"]
+__all__ = [
+    "GCNN",
+    "MLP",
+    "RBM",
+    "Ansatz",
+    "Autoregressive",
+    "CausalConv",
+    "CausalDense",
+    "Jastrow",
+    "Symmetrised",
+    "log_cosh",
+    "to_ansatz",
+]

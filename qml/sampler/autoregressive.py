@@ -35,7 +35,7 @@ class DirectSampler(AbstractSampler):
         >>> import jax
         >>> from flax import nnx
         >>> import qml
-        >>> space = qml.hilbert.Boson(4, n_max=2, n_bosons=3)
+        >>> space = qml.hilbert.Boson(4, n_max=2, n_particles=3)
         >>> model = qml.ansatz.Autoregressive(space, qml.ansatz.CausalDense(layers=2, features=4), rngs=nnx.Rngs(0))
         >>> ansatz, params = qml.ansatz.to_ansatz(model, space)
         >>> sampler = qml.sampler.DirectSampler(space, chains=8)

@@ -79,6 +79,11 @@ class AbstractSampler(eqx.Module):
         """The power $n$ of $|\\psi|$ that is drawn from; samples have weights in proportion to $|\\psi|^{2-n}$."""
         return 2.0
 
+    @property
+    def independent(self) -> bool:
+        """True where all samples are independent of each other, so that chains have no meaning for their statistics."""
+        return False
+
     @abc.abstractmethod
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` unless the sampler was made for this space."""

@@ -51,6 +51,11 @@ class ExactSampler(AbstractSampler):
             raise ShapeError("A sampler has at least one chain.", got=chains, expected="an int >= 1", try_="chains=16")
         self.hilbert, self.chains = hilbert, chains
 
+    @property
+    def independent(self) -> bool:
+        """True: no sample depends on another."""
+        return True
+
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` unless the sampler was made for this space."""
         if hilbert != self.hilbert:

@@ -77,8 +77,10 @@ class MCState(AbstractState):
                 expected="positive sizes",
                 try_="MCState(model, hilbert, samples=1024, chains=16, key=key)",
             )
+        model_key, chain_key = jax.random.split(key)
+        self.ansatz, self.params = to_ansatz(model, hilbert, key=model_key)
         if sampler is None:
-            sampler = default_sampler(hilbert, 16 if chains is None else chains)
+            sampler = default_sampler(hilbert, 16 if chains is None else chains, self.ansatz)
         elif chains is not None and chains != sampler.chains:
             raise ShapeError(
                 "The sampler has another number of chains.",
@@ -87,11 +89,9 @@ class MCState(AbstractState):
                 try_="leave chains out where a sampler is given",
             )
         sampler.check_space(hilbert)
-        model_key, chain_key = jax.random.split(key)
         self.hilbert, self.sampler, self.chunk = hilbert, sampler, chunk
         self.length = -(-samples // sampler.chains)
         self.burn = max(1, self.length // 10) if burn is None else burn
-        self.ansatz, self.params = to_ansatz(model, hilbert, key=model_key)
         self.sampler_state = sampler.init(self.ansatz, self.params, chain_key)
 
     @property
@@ -133,7 +133,8 @@ def _sample(state: MCState) -> tuple[MCState, Samples]:
     chains, x = state.sampler.sample(state.ansatz, state.params, chains, state.length, state.burn)
     rows = x.reshape(state.n_samples, -1)
     log_psi = state.log_psi(rows)
-    samples = Samples(rows, _weights(log_psi, state.sampler.exponent), log_psi, state.chains)
+    apart = state.n_samples if state.sampler.independent else state.chains  # an independent sample is its own chain
+    samples = Samples(rows, _weights(log_psi, state.sampler.exponent), log_psi, apart)
     return eqx.tree_at(lambda s: s.sampler_state, state, chains), samples
 
 
