@@ -100,7 +100,7 @@ class GCNN(nnx.Module):
             )
 
     def __call__(self, x: Array) -> Array:
-        moved = self.images.configurations(x, inverse=True)
+        moved = self.images.configurations(x, list(self.images.inverse))
         y = jnp.einsum("cs,bgs->bcg", self.lift[...], moved)
         y = y + self.biases[0][...][None, :, None]
         for kernel, bias in zip(self.kernels, list(self.biases)[1:], strict=True):
@@ -108,7 +108,7 @@ class GCNN(nnx.Module):
             y = y + z + bias[...][None, :, None]
         out = jnp.einsum("oc,bcg->obg", self.head[...], jax.nn.gelu(y))
         log_values = jax.lax.complex(out[0], out[1]) if out.shape[0] == 2 else out[0]
-        weights = self.images.coefficients(x, inverse=True)
+        weights = self.images.coefficients(x, list(self.images.inverse))
         return log_sum_exp(weights, log_values, self.complex_out)
 
 

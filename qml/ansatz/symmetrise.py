@@ -1,7 +1,7 @@
 """Project any model onto a symmetry sector by the sum over its group."""
 
 import dataclasses
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,14 +19,17 @@ class Symmetrised:
     Here $g|x\rangle = f_g(x)\,|g x\rangle$ is the action of the sector on the space of the state: signs of fermions,
     internal symmetries and twists are in $f$. Up to $d/|G|$ that is the projector $P = \frac{d}{|G|} \sum_g
     \overline{\chi_g}\,g$, also for irreps of higher dimension. A description to build a state from; one value costs
-    as many values of the model as the group has elements.
+    as many values of the model as the group has elements. Where the model knows permutations that leave it alone
+    (`invariances()`, such as the translations of a `ViT` by whole patches), it is called once a coset of them:
+    $\psi_P(x) = \sum_{c} w_c\,\psi(c x)$ with $w_c = \sum_{h} \chi_{hc}\,\overline{f_{hc}(x)}$, and not at all where
+    $w_c$ vanishes.
 
     Args:
         model: anything that `to_ansatz` takes.
         sector: a `symmetries.Sector`.
 
     Raises:
-        SymmetryError: the second argument is not a sector.
+        SymmetryError: the second argument is not a sector; in `to_ansatz`, the model has no part in it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -102,48 +105,94 @@ class Images:
         """True where all coefficients are positive, so that a positive wave function stays positive."""
         return self.action.is_trivial and positive(np.array(self.characters))
 
-    def configurations(self, x: Array, *, inverse: bool = False) -> Array:
-        """$g x$ `[batch, g, sites]` of configurations `x[batch, sites]`; with `inverse`, $g^{-1} x$."""
+    def configurations(self, x: Array, elements: Any = slice(None)) -> Array:
+        """$g x$ `[batch, g, sites]` of configurations `x[batch, sites]` under all elements, or those given."""
         action = self.action
-        order = list(self.inverse) if inverse else slice(None)
-        images = x[:, action.inverse_permutations[order]]
+        images = x[:, action.inverse_permutations[elements]]
         if not action.reversed.any():
             return images
-        sums = action.local_states[0] + action.local_states[-1]
-        return jnp.where(action.reversed[order][None, :, None], sums - images, images)
+        return jnp.where(action.reversed[elements][None, :, None], self.sums - images, images)
 
-    def coefficients(self, x: Array, *, inverse: bool = False) -> Array:
-        """$\\chi_g\\,\\overline{f_g(x)}$ `[batch, g]`, `[1, g]` where all factors are one; `inverse`: of $g^{-1}$."""
+    @property
+    def sums(self) -> int:
+        """Sum of a local state and its reverse."""
+        return self.action.local_states[0] + self.action.local_states[-1]
+
+    def coefficients(self, x: Array, elements: Any = slice(None)) -> Array:
+        """$\\chi_g\\,\\overline{f_g(x)}$ `[batch, g]`, `[1, g]` where all factors are one; of those elements."""
         action, characters = self.action, np.array(self.characters)
-        order = list(self.inverse) if inverse else slice(None)
         if action.is_trivial:
-            return jnp.asarray(characters[order])[None, :]
+            return jnp.asarray(characters[elements])[None, :]
         step = action.local_states[1] - action.local_states[0] if len(action.local_states) > 1 else 1
         digits = jnp.round((x - action.local_states[0]) / step)
-        angles = digits @ jnp.asarray(np.angle(action.phases[order]).T, digits.dtype)
-        factors = jnp.exp(-1j * angles) * jnp.asarray((characters * action.constants.conj())[order])[None, :]
+        angles = digits @ jnp.asarray(np.angle(action.phases[elements]).T, digits.dtype)
+        factors = jnp.exp(-1j * angles) * jnp.asarray((characters * action.constants.conj())[elements])[None, :]
         if action.fermionic:
-            swaps = jnp.einsum("bm,gmn,bn->bg", digits, jnp.asarray(action.inversions[order], digits.dtype), digits)
+            swaps = jnp.einsum("bm,gmn,bn->bg", digits, jnp.asarray(action.inversions[elements], digits.dtype), digits)
             factors = factors * (1 - 2 * (swaps % 2))
         return factors
 
 
+@runtime_checkable
+class Invariant(Protocol):
+    """A model that knows permutations of its input that leave every value alone."""
+
+    def invariances(self) -> np.ndarray:
+        """The permutations `[g, modes]`, a group."""
+        ...
+
+
+def invariances(model: Any) -> np.ndarray | None:
+    """Permutations that leave every value of a model alone; `None` where it knows none."""
+    return model.invariances() if isinstance(model, Invariant) else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """The constants of a projected model: hashable, compared by value."""
+    """The constants of a projected model: hashable, compared by value.
+
+    Args:
+        inner: an ansatz on the space.
+        images: the images under the sector.
+        cosets: elements of each right coset of those that leave the model alone; its first element is called.
+    """
 
     inner: Any
     images: Images
+    cosets: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, inner: Any, sector: Any, hilbert: Any = None) -> "Projection":
-        """Constants of `inner`, an ansatz on a space, projected onto `sector`."""
-        return cls(inner, Images.of(sector, hilbert))
+    def of(cls, inner: Any, sector: Any, hilbert: Any = None, unchanged: np.ndarray | None = None) -> "Projection":
+        """Constants of `inner`, an ansatz on a space that the permutations `unchanged` leave alone, and a sector.
+
+        Raises:
+            SymmetryError: the model has no part in the sector.
+        """
+        images = Images.of(sector, hilbert)
+        known = set() if unchanged is None else {tuple(p) for p in unchanged.tolist()}
+        moves = zip(images.action.permutations.tolist(), images.action.reversed, strict=True)
+        same = [g for g, (moved, reverse) in enumerate(moves) if tuple(moved) in known and not reverse]
+        cosets = sector.group.cosets(np.array(same or [sector.group.identity]), side="right")
+        if images.action.is_trivial:
+            weights = np.abs(np.array(images.characters)[cosets].sum(axis=1))
+            cosets = cosets[weights > 1e-9 * cosets.shape[1]]
+        if len(cosets) == 0:
+            raise SymmetryError(
+                "The model has no part in this sector: it does not change under translations that the sector turns.",
+                got=f"{sector}, {inner.name} unchanged by {len(same)} elements",
+                expected="a sector in which these elements have the character of the identity",
+                try_="momentum zero, or a momentum that whole patches do not see; or smaller networks: GCNN, MLP",
+            )
+        return cls(inner, images, tuple(tuple(coset) for coset in cosets.tolist()))
 
 
 def call_projection(constants: Projection, params: Params, x: Array) -> Array:
     """log psi of the projected model for `x[batch, sites]`."""
-    images = constants.images
-    moved = images.configurations(x)
+    images, cosets = constants.images, np.array(constants.cosets)
+    moved = images.configurations(x, cosets[:, 0])
     values = constants.inner.log_psi(params, moved.reshape(-1, x.shape[-1])).reshape(x.shape[0], -1)
-    return log_sum_exp(images.coefficients(x), values, constants.inner.is_complex or not images.positive)
+    if images.action.is_trivial:  # known when compiling
+        weights = np.array(images.characters)[cosets].sum(axis=1)[None, :]
+    else:
+        weights = jnp.sum(images.coefficients(x)[:, cosets], axis=2)
+    return log_sum_exp(weights, values, constants.inner.is_complex or not images.positive)
