@@ -1,6 +1,8 @@
 """Wave functions: ready-made networks, and the bridge that takes anybody's."""
 
+from qml.ansatz.autoregressive import Autoregressive
 from qml.ansatz.bridge import Ansatz, to_ansatz
+from qml.ansatz.causal import CausalConv, CausalDense
 from qml.ansatz.convnet import ConvNeXt, ResConv
 from qml.ansatz.gcnn import GCNN
 from qml.ansatz.jastrow import Jastrow
@@ -15,6 +17,9 @@ __all__ = [
     "MLP",
     "RBM",
     "Ansatz",
+    "Autoregressive",
+    "CausalConv",
+    "CausalDense",
     "ConvNeXt",
     "Jastrow",
     "ResConv",

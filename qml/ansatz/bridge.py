@@ -14,6 +14,7 @@ from flax import linen, nnx
 from qml._core.errors import GradketError, ShapeError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Params
+from qml.ansatz.autoregressive import Conditionals, DirectlySampled
 from qml.ansatz.layers import MadeForSpace
 from qml.ansatz.symmetrise import Projection, Symmetrised, call_projection, invariances
 from qml.ansatz.updates import LocallyUpdated, LocalUpdate
@@ -31,6 +32,7 @@ class Ansatz:
         dtype: dtype of log psi.
         name: short name, for messages.
         updates: how log psi changes when few sites change, if the model knows.
+        conditionals: how to draw from $|\psi|^2$ site by site, if the model knows.
 
     Example:
         >>> import jax.numpy as jnp
@@ -45,6 +47,7 @@ class Ansatz:
     dtype: np.dtype
     name: str
     updates: LocalUpdate | None = None
+    conditionals: Conditionals | None = None
 
     @property
     def is_complex(self) -> bool:
@@ -77,7 +80,7 @@ class Ansatz:
 
     @functools.cached_property
     def _hash(self) -> int:
-        return hash((self.apply, self.n_sites, self.dtype, self.name, self.updates))
+        return hash((self.apply, self.n_sites, self.dtype, self.name, self.updates, self.conditionals))
 
     def __hash__(self) -> int:
         return self._hash
@@ -124,12 +127,11 @@ def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Par
     apply, params, name = _split(model, hilbert, key)
     _check_params(params, name)
     dtype = _check_output(apply, params, hilbert.n_sites, name)
-    updates = _updates(model, hilbert) if isinstance(hilbert, AbstractHilbert) else None
-    return Ansatz(apply, hilbert.n_sites, dtype, name, updates), params
-
-
-def _updates(model: Any, hilbert: AbstractHilbert) -> LocalUpdate | None:
-    return model.local_update(hilbert) if isinstance(model, LocallyUpdated) else None
+    if not isinstance(hilbert, AbstractHilbert):
+        return Ansatz(apply, hilbert.n_sites, dtype, name), params
+    updates = model.local_update(hilbert) if isinstance(model, LocallyUpdated) else None
+    conditionals = model.autoregressive(hilbert) if isinstance(model, DirectlySampled) else None
+    return Ansatz(apply, hilbert.n_sites, dtype, name, updates, conditionals), params
 
 
 def _split(model: Any, hilbert: Any, key: Any) -> tuple[Callable[..., Any], Params, str]:
