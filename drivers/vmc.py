@@ -27,7 +27,8 @@ class VMC(AbstractDriver):
     the compiled step: other couplings compile nothing.
 
     Each step records `energy` (Stats with error, variance, tau and R-hat), `v_score`, `acceptance` (of chains) and
-    `update_norm`, the Euclidean norm of what the optimiser is given. `result.energy` is measured after the run: new
+    `update_norm`, the Euclidean norm of what the optimiser is given; of a metric that is solved by conjugate gradients
+    also the `residual` and the number of `steps` (`solve`). `result.energy` is measured after the run: new
     chains from random starts, thermalised, four times the samples of a step. It is never the minimum of the trace.
 
     An energy below every eigenvalue by more than five error bars can only come from broken sampling: the run stops
@@ -93,7 +94,7 @@ class VMC(AbstractDriver):
 
     def step(self, carry: dict) -> tuple[dict, dict]:
         """Sample, measure, solve, update."""
-        floor, metric = carry["floor"], carry["metric"]
+        floor, metric, solve = carry["floor"], carry["metric"], {}
         state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
         if self.precondition is None:
@@ -102,6 +103,7 @@ class VMC(AbstractDriver):
         else:
             found, metric = self.precondition.step(state.ansatz, state.params, samples, local, metric)
             gradient = found.update
+            solve = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
         updates, memory = self.optimizer.update(gradient, carry["memory"], state.params)
         moved = state.with_params(optax.apply_updates(state.params, updates))
         info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
@@ -109,7 +111,7 @@ class VMC(AbstractDriver):
         error = jnp.where(jnp.isfinite(energy.error), energy.error, jnp.inf)
         slack = 5 * error + 1e-6 * jnp.abs(floor)
         status = jnp.where(energy.mean < floor - slack, int(Status.DIVERGED), int(Status.RUNNING))
-        info = {**info, "update_norm": tree.norm(gradient), "status": status}
+        info = {**info, **solve, "update_norm": tree.norm(gradient), "status": status}
         return {"state": settled(moved), "memory": memory, "metric": metric, "floor": floor}, info
 
     def final(self, carry: dict) -> dict:

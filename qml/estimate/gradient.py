@@ -52,14 +52,20 @@ def forces(ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, chun
 @jax.jit(static_argnums=(0, 4))
 def _forces(ansatz: Ansatz, params: Params, samples: Samples, local: Array, chunk: int | None) -> Params:
     residual = samples.weights * (local - samples.mean(local))
+    return pull_back(ansatz, params, samples.x, residual.real, residual.imag if ansatz.is_complex else None, chunk)
 
-    def piece(mask: Array, x: Array, residual: Array) -> Params:
+
+def pull_back(ansatz: Ansatz, params: Params, x: Array, real: Array, imag: Array | None, chunk: int | None) -> Params:
+    r"""$\sum_s r_s\,\partial_k\mathrm{Re}\log\psi + i_s\,\partial_k\mathrm{Im}\log\psi$ by one backward pass."""
+
+    def piece(mask: Array, x: Array, real: Array, imag: Array | None = None) -> Params:
         def scalar(p: Params) -> Array:
             log_psi = ansatz.log_psi(p, x)
-            real = jnp.sum(mask * residual.real * log_psi.real)
-            return real + jnp.sum(mask * residual.imag * log_psi.imag) if ansatz.is_complex else real
+            total = jnp.sum(mask * real * log_psi.real)
+            return total if imag is None else total + jnp.sum(mask * imag * log_psi.imag)
 
         return jax.tree.map(jnp.conj, jax.grad(scalar)(params))
 
-    chunk = rows_at_once(lambda *rows: piece(jnp.ones(rows[0].shape[0]), *rows), samples.x, residual, chunk=chunk)
-    return sum_chunks(piece, samples.x, residual, chunk=chunk)
+    rows = (x, real) if imag is None else (x, real, imag)
+    chunk = rows_at_once(lambda *rows: piece(jnp.ones(rows[0].shape[0]), *rows), *rows, chunk=chunk)
+    return sum_chunks(piece, *rows, chunk=chunk)

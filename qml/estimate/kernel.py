@@ -5,6 +5,7 @@ $\partial_{W_{ij}}\log\psi = a_i\,g_j$ with $g = \partial\log\psi/\partial y$. I
 elementwise product of two Gram matrices, $(a a^T) \circ (g g^T)$: $N_s^2 (n + m)$ operations in place of $N_s^2\, n m$.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,10 +17,12 @@ from qml._core.precision import real_dtype
 from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
+from qml.estimate.metric import derivatives, part
 from qml.estimate.plan import rows_at_once
 from qml.estimate.samples import Samples
 
 _INLINED = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
+GROUP = 2**30  # bytes of derivatives held at once
 _VIEWS = ("reshape", "broadcast_in_dim", "convert_element_type", "squeeze", "copy")
 
 
@@ -37,7 +40,15 @@ class _Entries(NamedTuple):
     results: dict[int, Array]
 
 
-def kernel(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None = None) -> Float[Array, "rows rows"]:
+def kernel(
+    ansatz: Ansatz,
+    params: Params,
+    samples: Samples,
+    *,
+    chunk: int | None = None,
+    layers: bool = True,
+    scale: Params | None = None,
+) -> Float[Array, "rows rows"]:
     r"""$T = \bar O\bar O^T$ with the centred, weighted rows of `qml.estimate.jacobian`.
 
     Weights that enter as one matrix product of a batch of activations, and biases added to a batch, are never
@@ -48,13 +59,17 @@ def kernel(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | Non
         params: its parameters.
         samples: weighted configurations.
         chunk: rows held at once for the derivatives of the other parameters; `None` plans.
+        layers: whether weights are taken by their layer where they can be; else by derivatives, some at a time.
+        scale: numbers by which the columns of $\bar O$ are multiplied, a tree like `params` (a complex leaf holds those
+            of the real and of the imaginary part); only without `layers`.
 
     Returns:
         Symmetric, `[samples, samples]`, or `[2 samples, 2 samples]` for a complex log psi.
 
     Source: Novak, Sohl-Dickstein, Schoenholz, arXiv:2206.08720, section 3.
     """
-    out = _raw(ansatz, params, samples.x, chunk)
+    found = _entering_once(ansatz, params) if layers else ()
+    out = _raw(ansatz, params, samples.x, chunk, found, scale)
     root, components = jnp.sqrt(samples.weights), out.shape[0]
     mean = jnp.einsum("asbt,s->abt", out, samples.weights)
     both = jnp.einsum("abt,t->ab", mean, samples.weights)
@@ -67,8 +82,18 @@ def structured_share(ansatz: Ansatz, params: Params) -> float:
     """Share of the real parameters whose derivatives are products of an activation and a cotangent."""
     leaves = jax.tree.leaves(params)
     found = _entering_once(ansatz, params)
-    sizes = [leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in leaves]
+    sizes = [real_size(leaf) for leaf in leaves]
     return sum(size for i, size in enumerate(sizes) if i in found) / max(1, sum(sizes))
+
+
+def layer_widths(ansatz: Ansatz, params: Params) -> dict[int, tuple[int, int]]:
+    """Numbers of activations and of results of each parameter that enters once, by the number of the parameter."""
+    x = jax.ShapeDtypeStruct((2, ansatz.n_sites), jnp.int8)
+    found = _entering_once(ansatz, params)
+    layers = jax.eval_shape(lambda p, x: _layers(ansatz, p, x, found), params, x) if found else []
+    return {
+        i: (activation.shape[1], cotangents.shape[2]) for i, (activation, cotangents) in zip(found, layers, strict=True)
+    }
 
 
 def _entering_once(ansatz: Ansatz, params: Params) -> tuple[int, ...]:
@@ -86,11 +111,34 @@ def _shapes(ansatz: Ansatz, params: Params, samples: int) -> dict[int, jax.Shape
     return jax.eval_shape(lambda p, x: _run(ansatz, p, x, {})[1].results, params, x)
 
 
-def _raw(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:
+def _raw(
+    ansatz: Ansatz, params: Params, x: Array, chunk: int | None, found: tuple[int, ...], scale: Params | None
+) -> Array:
     """`sum_k O[a, s, k] O[b, t, k]` over the real parameters, not centred; components are real and imaginary part."""
-    found = _entering_once(ansatz, params)
-    shapes = {i: result for i, result in _shapes(ansatz, params, x.shape[0]).items() if i in found}
-    deltas = {i: jnp.zeros(shape.shape, shape.dtype) for i, shape in shapes.items()}
+    leaves, components = jax.tree.leaves(params), 2 if ansatz.is_complex else 1
+    total: Any = 0.0
+    if found:
+
+        def probe(x: Array) -> Params:
+            return jax.grad(lambda p: jnp.sum(ansatz.log_psi(p, x).real))(params)
+
+        chunk_of_layers = rows_at_once(probe, x, chunk=chunk)
+        layers = map_chunks(lambda x: _layers(ansatz, params, x, found), x, chunk=chunk_of_layers)
+        for i, (activation, cotangents) in zip(found, layers, strict=True):
+            total = total + _share(activation, jnp.moveaxis(cotangents, 1, 0), jnp.iscomplexobj(leaves[i]))
+    for group in groups_of(leaves, [i for i in range(len(leaves)) if i not in found], x.shape[0] * components):
+        few, held = part(ansatz, params, group)
+        rows = derivatives(few, held, x, chunk).astype(real_dtype())
+        if scale is not None:
+            rows = rows * realify([jax.tree.leaves(scale)[i] for i in group])[0][None, None, :]
+        total = total + jnp.einsum("sak,tbk->asbt", rows, rows)
+    return total
+
+
+def _layers(ansatz: Ansatz, params: Params, x: Array, found: tuple[int, ...]) -> list[tuple[Array, Array]]:
+    """Activations `[samples, n]` and cotangents `[samples, components, m]` of the parameters that enter once."""
+    shapes = _shapes(ansatz, params, x.shape[0])
+    deltas = {i: jnp.zeros(shapes[i].shape, shapes[i].dtype) for i in found}
 
     def parts(deltas: dict[int, Array]) -> tuple[tuple[Array, ...], dict[int, Array]]:
         log_psi, entries = _run(ansatz, params, x, deltas)
@@ -99,21 +147,25 @@ def _raw(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:
     out, pull, activations = jax.vjp(parts, deltas, has_aux=True)
     ones = jnp.ones_like(out[0])
     pulled = [pull(tuple(ones * (i == j) for j in range(len(out))))[0] for i in range(len(out))]
-    total: Any = 0.0
-    leaves, treedef = jax.tree.flatten(params)
-    for i in found:
-        cotangents = jnp.stack([p[i].reshape(x.shape[0], -1) for p in pulled])
-        total = total + _share(activations[i], cotangents, jnp.iscomplexobj(leaves[i]))
-    others = [leaf for i, leaf in enumerate(leaves) if i not in found]
-    if others:
+    return [(activations[i], jnp.stack([p[i].reshape(x.shape[0], -1) for p in pulled], axis=1)) for i in found]
 
-        def with_others(others: list[Array]) -> Params:
-            rest = iter(others)
-            return jax.tree.unflatten(treedef, [leaf if i in found else next(rest) for i, leaf in enumerate(leaves)])
 
-        rows = _rows(ansatz, with_others, others, x, chunk).astype(real_dtype())
-        total = total + jnp.einsum("sak,tbk->asbt", rows, rows)
-    return total
+def groups_of(leaves: list[Array], chosen: Sequence[int], rows: int) -> list[list[int]]:
+    """Leaves in groups whose derivatives of all rows fit in `GROUP` bytes; a large leaf is a group by itself."""
+    groups: list[list[int]] = []
+    held = GROUP + 1
+    for i in chosen:
+        size = 8 * rows * real_size(leaves[i])
+        if held + size > GROUP:
+            groups, held = [*groups, []], 0
+        groups[-1].append(i)
+        held += size
+    return groups
+
+
+def real_size(leaf: Any) -> int:
+    """Real numbers in a leaf."""
+    return leaf.size * (2 if jnp.iscomplexobj(leaf) else 1)
 
 
 def _share(activation: Array, cotangents: Array, complex_leaf: bool) -> Array:
@@ -134,22 +186,6 @@ def _share(activation: Array, cotangents: Array, complex_leaf: bool) -> Array:
 def _gram(left: Array, right: Array) -> Array:
     """`left @ right.T`; of single columns as a product of numbers, which is fused with what follows."""
     return left * right.T if left.shape[1] == 1 else left @ right.T
-
-
-def _rows(ansatz: Ansatz, place: Any, others: list[Array], x: Array, chunk: int | None) -> Array:
-    """Derivatives of each sample by some of the parameters, `[samples, components, params]`."""
-
-    def one(row: Array) -> Array:
-        def parts(others: list[Array]) -> tuple[Array, ...]:
-            value = ansatz.log_psi(place(others), row[None])[0]
-            return (value.real, value.imag) if ansatz.is_complex else (value,)
-
-        out, pull = jax.vjp(parts, others)
-        basis = jnp.eye(len(out), dtype=out[0].dtype)
-        gradients = [pull(tuple(unit))[0] for unit in basis]
-        return jnp.stack([realify(jax.tree.map(jnp.conj, g))[0] for g in gradients])
-
-    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk))
 
 
 def _run(ansatz: Ansatz, params: Params, x: Any, deltas: dict[int, Array]) -> tuple[Array, _Entries]:

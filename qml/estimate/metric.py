@@ -1,5 +1,6 @@
 """The quantum geometric tensor, as rows of derivatives, as a matrix, and as a product with a vector."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from qml._core.chunk import map_chunks
 from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.gradient import forces
+from qml.estimate.gradient import forces, pull_back
 from qml.estimate.plan import rows_at_once
 from qml.estimate.samples import Samples
 
@@ -39,6 +40,14 @@ def jacobian(
 
 @jax.jit(static_argnums=(0, 3))
 def _jacobian(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> Array:
+    return centred(derivatives(ansatz, params, samples.x, chunk), samples)
+
+
+def derivatives(
+    ansatz: Ansatz, params: Params, x: Array, chunk: int | None
+) -> Float[Array, "samples components params"]:
+    """Derivatives of log psi of each sample, real and imaginary part, by the real numbers of the parameters."""
+
     def parts(p: Params, row: Array) -> tuple[Array, ...]:
         value = ansatz.log_psi(p, row[None])[0]
         return (value.real, value.imag) if ansatz.is_complex else (value,)
@@ -49,10 +58,26 @@ def _jacobian(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | Non
         gradients = [pull(tuple(unit))[0] for unit in basis]
         return jnp.stack([realify(jax.tree.map(jnp.conj, g))[0] for g in gradients])
 
-    chunk = rows_at_once(jax.vmap(one), samples.x, chunk=chunk)
-    rows = map_chunks(jax.vmap(one), samples.x, chunk=chunk)
-    centred = rows - samples.mean(rows)[None]
-    return jnp.moveaxis(jnp.sqrt(samples.weights)[:, None, None] * centred, 1, 0).reshape(-1, rows.shape[-1])
+    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk))
+
+
+def centred(rows: Float[Array, "samples components params"], samples: Samples) -> Float[Array, "rows params"]:
+    """The rows minus their mean, weighted; all real parts before all imaginary parts."""
+    rows = jnp.sqrt(samples.weights)[:, None, None] * (rows - samples.mean(rows)[None])
+    return jnp.moveaxis(rows, 1, 0).reshape(-1, rows.shape[-1])
+
+
+def part(ansatz: Ansatz, params: Params, chosen: Sequence[int]) -> tuple[Ansatz, list]:
+    """The ansatz as a function of some of its leaves, the others held; for use within one trace."""
+    leaves, treedef = jax.tree.flatten(params)
+
+    def apply(some: list, x: Array) -> Array:
+        full = list(leaves)
+        for i, leaf in zip(chosen, some, strict=True):
+            full[i] = leaf
+        return ansatz.log_psi(jax.tree.unflatten(treedef, full), x)
+
+    return Ansatz(apply, ansatz.n_sites, ansatz.dtype, ansatz.name), [leaves[i] for i in chosen]
 
 
 def residual(ansatz: Ansatz, samples: Samples, local: Any) -> Float[Array, " rows"]:
@@ -123,8 +148,28 @@ def qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params, 
 
 @jax.jit(static_argnums=(0, 4))
 def _qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params, chunk: int | None) -> Params:
+    return forces(ansatz, params, samples, turn(ansatz, params, samples.x, vector, chunk), chunk=chunk)
+
+
+def turn(ansatz: Ansatz, params: Params, x: Array, vector: Params, chunk: int | None) -> Array:
+    r"""$\sum_k O_k v_k$ of each sample by one forward derivative, not centred: `[samples]`."""
+
     def push(x: Array) -> Array:
         return jax.jvp(lambda p: ansatz.log_psi(p, x), (params,), (vector,))[1]
 
-    pushed = map_chunks(push, samples.x, chunk=rows_at_once(push, samples.x, chunk=chunk))
-    return forces(ansatz, params, samples, pushed, chunk=chunk)
+    return map_chunks(push, x, chunk=rows_at_once(push, x, chunk=chunk))
+
+
+def pull_rows(
+    ansatz: Ansatz, params: Params, samples: Samples, rows: Float[Array, " rows"], chunk: int | None
+) -> Params:
+    r"""$\bar O^T y$ by one backward derivative, without the matrix: a tree like `params`."""
+    real, imag = weighted_rows(samples, rows, ansatz.is_complex)
+    return pull_back(ansatz, params, samples.x, real, imag, chunk)
+
+
+def weighted_rows(samples: Samples, rows: Float[Array, " rows"], is_complex: bool) -> tuple[Array, Array | None]:
+    r"""Cotangents of the real and imaginary part of log psi for $\bar O^T y$: $y$ weighted, centred as $\bar O$ is."""
+    parts = jnp.sqrt(samples.weights)[None, :] * rows.reshape(-1, len(samples.weights))
+    parts = parts - samples.weights[None, :] * parts.sum(1)[:, None]
+    return parts[0], parts[1] if is_complex else None

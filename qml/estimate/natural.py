@@ -1,6 +1,5 @@
 """Natural gradient: stochastic reconfiguration over parameters or over samples, whichever is smaller."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,13 +11,14 @@ from qml._core.precision import real_dtype
 from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.gradient import forces
-from qml.estimate.kernel import kernel, structured_share
-from qml.estimate.metric import jacobian, residual
-from qml.estimate.precondition import AbstractPreconditioner, Direction
+from qml.estimate.metric import residual
+from qml.estimate.precondition import AbstractPreconditioner, Direction, check_noise, check_positive, said
 from qml.estimate.samples import Samples
+from qml.estimate.solve import Filter, invert, lower_gram
+from qml.estimate.system import METHODS, Options, solve_system
 
-_METHODS = ("auto", "sr", "minsr")
+_BLOCKS = (None, "layer", "leaf")
+OVER_SAMPLES = ("minsr", "jacobian", "assembled", "streamed")
 
 
 class SR(AbstractPreconditioner):
@@ -26,18 +26,27 @@ class SR(AbstractPreconditioner):
 
     With rows $\bar O$ and residuals $\epsilon$: $S = \bar O^T\bar O$, $F = \bar O^T\epsilon$. Solved over parameters,
     $x = (S + \lambda)^{-1} \bar O^T\epsilon$, or over samples, $x = \bar O^T (\bar O\bar O^T + \lambda)^{-1}\epsilon$:
-    the same vector. Over samples, the kernel of a network whose weights mostly enter once is put together from
-    activations and cotangents, and $\bar O$ is never stored. Solves are done in the widest real numbers JAX holds.
+    the same vector. The form is chosen by its cost (see `qml.estimate.forms`) and said in `Direction.form`: `dense`
+    (the matrix $S$), `jacobian` (the kernel $\bar O\bar O^T$ from stored derivatives), `assembled` (the kernel from
+    activations and cotangents of layers, $\bar O$ is never stored), `streamed` (the kernel from derivatives by some
+    parameters at a time) or `cg` (products $S v$ alone). Solves are done in the widest real numbers JAX holds.
 
     Args:
         shift: $\lambda > 0$, added to the diagonal; the default is 1e-3.
         cutoff: instead of a shift, the relative eigenvalue below which modes are dropped smoothly:
             $1/l \to 1/\bigl(l\,(1 + (\mathrm{cutoff}\; l_{max}/l)^6)\bigr)$. For time evolution, 1e-8 or so.
         chunk: rows held at once while derivatives are taken; `None` takes as many as fit in 1 GiB.
-        method: `"sr"` (over parameters), `"minsr"` (over samples), or `"auto"`, the smaller one.
+        method: `"auto"`, the cheapest form that fits in memory; `"sr"` (over parameters) or `"minsr"` (over samples, in
+            the cheapest form); or the name of a form.
+        trust: longest $\sqrt{x^T S x}$, the Fubini-Study length of the direction; longer ones are scaled down.
+        snr: modes whose force has a signal to noise $r$ below this are damped, by $1/(1 + (\mathrm{snr}/r)^6)$.
+        blocks: `"layer"` solves for the parameters of each module by itself, `"leaf"` for each array; `None` for all.
+        single: derivatives are taken in single precision; sums and solves stay wide.
+        tolerance: of `cg`, the residual relative to the force; one not reached is said (`Direction.converged`).
+        max_steps: of `cg`.
 
     Raises:
-        ConfigError: both or no valid regularisation, or an unknown method.
+        ConfigError: both or no valid regularisation, an unknown method, or settings that exclude each other.
 
     Example:
         >>> import jax.numpy as jnp
@@ -46,14 +55,20 @@ class SR(AbstractPreconditioner):
         >>> bool(jnp.allclose(x, jnp.array([1.0, 2.0])))
         True
 
-    Source: Sorella, Phys. Rev. B 71, 241103 (2005); over samples: arXiv:2302.01941 and arXiv:2310.05715; cutoff:
-    arXiv:2108.03409 and arXiv:2212.11289.
+    Source: Sorella, Phys. Rev. B 71, 241103 (2005); over samples: arXiv:2302.01941 and arXiv:2310.05715; cutoff and
+    filter of noise: arXiv:2108.03409 and arXiv:2212.11289; blocks: arXiv:2211.07749.
     """
 
     shift: float | int | Float[Array, ""] | None
     cutoff: float | Float[Array, ""] | None
+    trust: float | Float[Array, ""] | None
+    snr: float | Float[Array, ""] | None
+    tolerance: float | Float[Array, ""]
     chunk: int | None = eqx.field(static=True)
     method: str = eqx.field(static=True)
+    blocks: str | None = eqx.field(static=True)
+    single: bool = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -62,6 +77,12 @@ class SR(AbstractPreconditioner):
         *,
         chunk: int | None = None,
         method: str = "auto",
+        trust: float | int | Float[Array, ""] | None = None,
+        snr: float | int | Float[Array, ""] | None = None,
+        blocks: str | None = None,
+        single: bool = False,
+        tolerance: float | Float[Array, ""] = 1e-6,
+        max_steps: int = 500,
     ):
         if shift is not None and cutoff is not None:
             raise ConfigError(
@@ -70,25 +91,34 @@ class SR(AbstractPreconditioner):
                 expected="one of them",
                 try_="SR(shift=1e-3) for ground states, SR(cutoff=1e-8) for time evolution",
             )
-        if method not in _METHODS:
-            unknown_name("method of SR", method, _METHODS)
+        if method not in METHODS:
+            unknown_name("method of SR", method, list(METHODS))
+        if blocks not in _BLOCKS:
+            unknown_name("blocks of SR", str(blocks), ["layer", "leaf"])
         shift = 1e-3 if shift is None and cutoff is None else shift
-        value = shift if cutoff is None else cutoff
-        if not isinstance(value, jax.Array) and not (value is not None and 0 < value < float("inf")):
+        check_positive("regularisation of SR", shift if cutoff is None else cutoff)
+        for name, value in {"trust": trust, "snr": snr, "tolerance": tolerance, "max_steps": max_steps}.items():
+            if value is not None:
+                check_positive(f"{name} of SR", value)
+        if method == "cg" and (cutoff is not None or snr is not None):
             raise ConfigError(
-                "The regularisation of SR is a positive number.",
-                got=value,
-                expected="a float > 0",
-                try_="SR(shift=1e-3)",
+                "Conjugate gradients know no eigenvalues: they take a shift.",
+                got=f"method='cg', cutoff={cutoff}, snr={snr}",
+                expected="a shift alone",
+                try_="SR(shift=1e-3, method='cg')",
             )
         self.shift, self.cutoff, self.chunk, self.method = shift, cutoff, chunk, method
+        self.trust, self.snr, self.blocks, self.single = trust, snr, blocks, single
+        self.tolerance, self.max_steps = tolerance, int(max_steps)
 
-    def over_samples(self, rows: int, params: int) -> bool:
-        """Whether the solve is over samples: as asked, or where there are fewer rows than parameters."""
-        return self.method == "minsr" or (self.method == "auto" and rows < params)
+    @property
+    def options(self) -> Options:
+        """The same settings for `solve_system`."""
+        rule = Filter(self.shift, self.cutoff, self.snr)
+        return Options(rule, self.method, self.chunk, self.tolerance, self.max_steps, self.blocks, self.single)
 
     def solve(self, rows: Float[Array, "rows params"], right: Float[Array, " rows"]) -> Float[Array, " params"]:
-        r"""The regularised solution of $\bar O x \approx \epsilon$.
+        r"""The regularised solution of $\bar O x \approx \epsilon$, over samples or over parameters.
 
         Args:
             rows: $\bar O$, see `jacobian`.
@@ -97,10 +127,10 @@ class SR(AbstractPreconditioner):
         Returns:
             $x$, in the order of `tree.realify(params)`.
         """
-        rows, right = rows.astype(real_dtype()), right.astype(real_dtype())
-        if self.over_samples(*rows.shape):
-            return self._invert(lambda: _lower_gram(rows), right) @ rows
-        return self._invert(lambda: _lower_gram(rows.T), right @ rows)
+        rows, right, rule = rows.astype(real_dtype()), right.astype(real_dtype()), self.options.filter
+        if self.method in OVER_SAMPLES or (self.method not in ("sr", "dense") and rows.shape[0] < rows.shape[1]):
+            return invert(lambda: lower_gram(rows), right, rule) @ rows
+        return invert(lambda: lower_gram(rows.T), right @ rows, rule)
 
     def direction(
         self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, real_time: bool = False
@@ -117,10 +147,11 @@ class SR(AbstractPreconditioner):
                 $S\dot\theta = \mathrm{Re}\langle\bar O(-i)(E_{loc}-\bar E)\rangle$, to be stepped as $d\theta = x\,dt$.
 
         Returns:
-            The direction.
+            The direction, with the form that was taken and how well the system was solved.
 
         Raises:
             SpaceError: real time is asked of a real log psi, which has no phase to turn.
+            ConfigError: noise is to be filtered in a full sum, or `method` names a form that this network has not.
         """
         if real_time and not ansatz.is_complex:
             raise SpaceError(
@@ -130,7 +161,8 @@ class SR(AbstractPreconditioner):
                 try_="RBM(hilbert, dtype=complex, rngs=nnx.Rngs(0))",
             )
         local = jnp.asarray(local)
-        return _direction(self, ansatz, params, samples, -1j * local if real_time else local)
+        check_noise(self, samples)
+        return said(_direction(self, ansatz, params, samples, -1j * local if real_time else local)[0])
 
     def init(self, params: Params) -> tuple[()]:
         """Nothing is remembered."""
@@ -142,67 +174,37 @@ class SR(AbstractPreconditioner):
         """See `AbstractPreconditioner.step`; the same as `direction`."""
         return self.direction(ansatz, params, samples, local), state
 
-    def _invert(self, make: Callable[[], Array], right: Array) -> Array:
-        if self.cutoff is None:
-            return _solve_shifted(make, right, jnp.asarray(self.shift, right.dtype))
-        matrix = make()
-        values, vectors = jnp.linalg.eigh(matrix, UPLO="L", symmetrize_input=False)
-        relative = values / values[-1]
-        safe = jnp.where(relative > 0, relative, 1.0)
-        inverse = jnp.where(relative > 0, 1.0 / (safe * (1.0 + (self.cutoff / safe) ** 6)), 0.0)
-        return vectors @ (jnp.where(values[-1] > 0, inverse / values[-1], 0.0) * (vectors.T @ right))
+    def with_shift(self, shift: Any) -> "SR":
+        """See `AbstractPreconditioner.with_shift`."""
+        if self.shift is None:
+            return super().with_shift(shift)
+        return eqx.tree_at(lambda rule: rule.shift, self, shift)
 
 
 @jax.jit(static_argnums=1)
-def _direction(rule: SR, ansatz: Ansatz, params: Params, samples: Samples, local: Array) -> Direction:
-    right = residual(ansatz, samples, local).astype(real_dtype())
-    if rule.over_samples(right.shape[0], realify(params)[0].shape[0]) and structured_share(ansatz, params) >= 0.5:
-        return _through_kernel(rule, ansatz, params, samples, right)
-    rows = jacobian(ansatz, params, samples, chunk=rule.chunk).astype(real_dtype())
-    x = rule.solve(rows, right)
-    moved = rows @ x
-    return Direction(realify(params)[1](x), jnp.sum(moved**2), jnp.sum(moved * right))
-
-
-def _through_kernel(rule: SR, ansatz: Ansatz, params: Params, samples: Samples, right: Array) -> Direction:
-    r"""$x = \bar O^T y$ with $(T + \lambda)\,y = \epsilon$, from the kernel alone: no matrix of derivatives."""
-
-    def matrix() -> Array:
-        return kernel(ansatz, params, samples, chunk=rule.chunk)
-
-    y = rule._invert(matrix, right)
-    root = jnp.sqrt(samples.weights)
-    parts = y.reshape(-1, root.shape[0]) / jnp.where(root > 0, root, 1.0)[None, :]  # forces() weights them again
-    local = parts[0] + 1j * parts[1] if ansatz.is_complex else parts[0]
-    x = forces(ansatz, params, samples, local, chunk=rule.chunk)
-    moved = matrix() @ y
-    return Direction(x, jnp.sum(moved**2), jnp.sum(moved * right))
-
-
-def _lower_gram(rows: Array) -> Array:
-    """Lower triangle of `rows @ rows.T`, without most of the upper one."""
-    half = rows.shape[0] // 2
-    top, bottom = rows[:half], rows[half:]
-    corner = jnp.zeros((half, rows.shape[0] - half), rows.dtype)
-    return jnp.block([[top @ top.T, corner], [bottom @ top.T, bottom @ bottom.T]])
-
-
-def _solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Array:
-    """Cholesky solve of a positive matrix given by its lower triangle; by eigenvalues cut at zero where that fails.
-
-    The matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens.
-    """
-    made = matrix()
-    factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=made.dtype), symmetrize_input=False)
-    x = jax.scipy.linalg.cho_solve((factor, True), right)
-
-    def by_eigenvalues() -> Array:
-        again = matrix()
-
-        def solve() -> Array:
-            values, vectors = jnp.linalg.eigh(again, UPLO="L", symmetrize_input=False)
-            return vectors @ ((vectors.T @ right) / (jnp.maximum(values, 0) + shift))
-
-        return jax.lax.cond(jnp.all(jnp.isfinite(again)), solve, lambda: x)
-
-    return jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: x, by_eigenvalues)
+def _direction(
+    rule: SR,
+    ansatz: Ansatz,
+    params: Params,
+    samples: Samples,
+    local: Array,
+    start: Array | None = None,
+    scale: Array | None = None,
+) -> tuple[Direction, Array]:
+    r"""The direction and its vector before the trust region, from a start $\phi$ and with a scale $D^{-1}$."""
+    wide = real_dtype()
+    right = residual(ansatz, samples, local).astype(wide)
+    found = solve_system(rule.options, ansatz, params, samples, right, start, scale)
+    length = jnp.linalg.norm(found.moved)
+    factor = 1.0 if rule.trust is None else jnp.minimum(1.0, rule.trust / jnp.where(length > 0, length, rule.trust))
+    like, back = realify(params)
+    limit = 10 * jnp.asarray(rule.tolerance, wide) if "cg" in found.form else jnp.inf
+    return Direction(
+        back((factor * found.x).astype(like.dtype)),
+        jnp.sum((factor * found.moved) ** 2),
+        jnp.sum(factor * found.moved * right),
+        found.rest,
+        found.steps,
+        found.rest <= limit,
+        found.form,
+    ), found.x

@@ -10,7 +10,7 @@ from qml import FullSumState, MCState
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.tree import realify
 from qml.estimate import SR, forces, jacobian, qgt, residual
-from qml.estimate.natural import _solve_shifted
+from qml.estimate.solve import solve_shifted
 from qml.hilbert import Spin
 from qml.lattice import Chain
 from qml.operator import Ising
@@ -49,9 +49,9 @@ def test_cutoff_is_a_smooth_truncation():
 def test_fallback_where_cholesky_fails():
     """A matrix that rounding made slightly indefinite is still solved, and NaN stays NaN."""
     metric = jnp.diag(jnp.array([1.0, 2.0, -1e-6]))
-    x = _solve_shifted(lambda: metric, jnp.array([1.0, 1.0, 1.0]), jnp.array(1e-7))
+    x = solve_shifted(lambda: metric, jnp.array([1.0, 1.0, 1.0]), jnp.array(1e-7))
     np.testing.assert_allclose(x, [1 / (1 + 1e-7), 1 / (2 + 1e-7), 1e7], rtol=1e-12)
-    assert np.all(np.isnan(_solve_shifted(lambda: metric * jnp.nan, jnp.ones(3), jnp.array(1e-3))))
+    assert np.all(np.isnan(solve_shifted(lambda: metric * jnp.nan, jnp.ones(3), jnp.array(1e-3))))
 
 
 @pytest.mark.parametrize("name", ["rbm", "complex rbm", "mixed", "gcnn"])
