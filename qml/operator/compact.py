@@ -1,7 +1,8 @@
 """Compacted connected elements: the non-zero off-diagonal elements of a batch, one after another, without padding."""
 
 import functools
-from typing import Any, final
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from qml.operator.strings import PauliStrings, mask_rows
 
 _WORD = 32  # groups, or sites, held by one word
 _STEPS = 32  # buckets in an octave: at most 1/32 of a bucket is empty
+_UNROLLED = 8  # strings of one flip mask written out
 
 
 @final
@@ -154,153 +156,162 @@ def compact_generic(operator: Any, x: Array, capacity: int) -> Compacted:
     """Compacted elements of any operator, from its list of neighbours."""
     neighbours, elements = operator.connected(x)
     batch, groups = elements.shape
-    row, group, count = slots_of((elements != 0).T, capacity)
-    at = jnp.minimum(row, batch - 1) * groups + group
+    slots = _slots(elements != 0, capacity)
+    at = jnp.where(slots.group < groups, slots.place, batch * groups)
     flat = jnp.concatenate([neighbours.reshape(batch * groups, x.shape[1]), x[-1:]])
-    states = flat[jnp.where(row < batch, at, batch * groups)]
-    return pack(row, states, elements.reshape(-1), at, count, batch)
+    return _packed(slots, flat[at], elements)
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def compact_pauli(operator: Any, x: Array, capacity: int) -> Compacted:
     """Compacted elements of a sum of Pauli strings, on words of 32 sites."""
-    batch, groups = x.shape[0], len(operator.strings.layout.flips)
     elements = flip_elements(operator.strings, operator.coefficients, operator.dtype, x)
-    row, group, count = slots_of(elements != 0, capacity)
-    rows = jnp.minimum(row, batch - 1)
-    factors = 1 - 2 * mask_rows((*operator.strings.layout.flips, 0), operator.hilbert.n_sites)
-    states = _pick(x, rows) * _pick(jnp.asarray(factors, x.dtype), jnp.where(row < batch, group, groups))
-    return pack(row, states, elements.reshape(-1), group * batch + rows, count, batch)
-
-
-def pack(row: Array, states: Array, elements: Array, at: Array, count: Array, batch: int) -> Compacted:
-    """The record, with the elements at positions `at`; zero beyond the count and NaN if they do not fit."""
-    capacity = row.shape[0]
-    if elements.size:
-        picked = jnp.where(row < batch, _pick(elements, at), 0)
+    slots = _slots(elements != 0, capacity)
+    flips = mask_rows((*operator.strings.layout.flips, 0), operator.hilbert.n_sites)
+    if jnp.issubdtype(x.dtype, jnp.signedinteger):  # 1 and -1 differ in all bits but the lowest
+        states = _pick(x, slots.row) ^ _pick(jnp.asarray(-2 * flips, x.dtype), slots.group)
     else:
-        picked = jnp.zeros((capacity,), elements.dtype)
-    picked = jnp.where(count <= capacity, picked, jnp.nan)
-    return Compacted(rows=row, states=states, elements=picked, count=count, batch=batch)
+        states = _pick(x, slots.row) * _pick(jnp.asarray(1 - 2 * flips, x.dtype), slots.group)
+    return _packed(slots, states, elements)
 
 
-def slots_of(present: Array, capacity: int) -> tuple[Array, Array, Array]:
-    r"""Row and group of each non-zero element, row after row, and their number.
+class _Slots(NamedTuple):
+    """Place `row * groups + group`, row and group of the element of each slot `[capacity]`, and the number of elements.
 
-    The flags are packed to words; a running sum over the slots tells the word of each slot, and five steps of halving
-    find its bit. That is a few passes over the slots instead of a running sum and a scatter over all flags.
-
-    Args:
-        present: flags `[groups, batch]`.
-        capacity: number of slots.
-
-    Returns:
-        Rows and groups `[capacity]`, `(batch, 0)` for slots beyond the count, and the count.
+    Slots beyond the count have the last place and row, which exist, and group `groups`.
     """
-    groups, batch = present.shape
-    if groups * batch >= 2**31:
+
+    place: Array
+    row: Array
+    group: Array
+    count: Array
+
+
+def _packed(slots: _Slots, states: Array, elements: Array) -> Compacted:
+    """The record, from elements `[batch, groups]`; zero beyond the count and NaN if they do not fit."""
+    capacity, batch = len(slots.row), elements.shape[0]
+    used = jax.lax.iota(jnp.int32, capacity) < slots.count
+    picked = _pick(elements.reshape(-1), slots.place) if elements.size else jnp.zeros(capacity, elements.dtype)
+    picked = jnp.where(slots.count <= capacity, jnp.where(used, picked, 0), jnp.nan)
+    rows = jnp.where(used, slots.row, batch)
+    return Compacted(rows=rows, states=states, elements=picked, count=slots.count, batch=batch)
+
+
+def _slots(present: Array, capacity: int) -> _Slots:
+    r"""The slots of the elements of a batch, row after row, from flags `[batch, groups]`.
+
+    The flags are packed to words. A running sum over the words and a population count give the slot of each element,
+    and one scatter writes its place there.
+    """
+    batch, groups = present.shape
+    if (groups + _WORD) * batch >= 2**31:
         raise ShapeError(
             "This batch has too many elements to number them.",
             got=f"{batch} configurations with {groups} neighbours",
             expected="fewer than 2^31 elements",
             try_="smaller batches",
         )
-    slot = jax.lax.iota(jnp.int32, capacity)
     if groups * batch == 0:
-        return jnp.full(capacity, batch, jnp.int32), jnp.zeros(capacity, jnp.int32), jnp.zeros((), jnp.int32)
-    n_words = -(-groups // _WORD)
-    words = _words(present, groups).T.reshape(-1)  # row after row
-    size = jax.lax.population_count(words).astype(jnp.int32)
-    ends = jnp.cumsum(size)
-    count, starts = ends[-1], _stored(ends - size)
-    # word of each slot: how many words end at or before it
-    passed = jnp.zeros(capacity, jnp.int32).at[ends].add(1, mode="drop")
-    word = jnp.minimum(jax.lax.associative_scan(jnp.add, passed), words.shape[0] - 1)
-    bit = _bit_of(words[word], slot - starts[word])
-    used = slot < count
-    row, group = jnp.where(used, word // n_words, batch), jnp.where(used, (word % n_words) * _WORD + bit, 0)
-    row, group = _held(row, group)
-    return row, group, count
+        zero = jnp.zeros(capacity, jnp.int32)
+        return _Slots(zero, zero + max(0, batch - 1), zero + groups, jnp.zeros((), jnp.int32))
+    words = _words(present)
+    ends = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32).reshape(-1))
+    bit = (np.uint32(1) << np.arange(_WORD, dtype=np.uint32))[None, None, :]
+
+    def slot_of(words: Array, ends: Array) -> Array:
+        """Slot of each flag; the last, for which there is no room, of those that are not there."""
+        starts = ends.reshape(words.shape) - jax.lax.population_count(words).astype(jnp.int32)
+        below = jax.lax.population_count(words[:, :, None] & (bit - 1)).astype(jnp.int32)
+        slot = starts[:, :, None] + below
+        return jnp.where((words[:, :, None] & bit != 0) & (slot < capacity), slot, capacity)
+
+    def parts(place: Array, count: Array) -> _Slots:
+        used, place = jax.lax.iota(jnp.int32, capacity) < count, place[:-1]
+        return _Slots(place, place // groups, jnp.where(used, place % groups, groups), count)
+
+    slot = _apart(slot_of, words, ends)
+    own = jax.lax.iota(jnp.int32, slot.size)
+    own = own // (slot.size // batch) * groups + own % (slot.size // batch)
+    place = jnp.full(capacity + 1, groups * batch - 1, jnp.int32)
+    place = place.at[slot.reshape(-1)].set(own, mode="promise_in_bounds")
+    return _apart(parts, place, ends[-1])
 
 
 def flip_elements(strings: PauliStrings, coefficients: Array, dtype: Any, x: Array) -> Array:
-    r"""Elements of each flip mask at each configuration, `[groups, batch]`.
+    r"""Elements of each flip mask at each configuration, `[batch, groups]`.
 
     The sum over the strings of a mask of $c_t\,(-i)^{n_Y} (-1)^{|z_t \wedge b|}$; parities are counted in words of 32
-    sites, the configurations being the contiguous axis.
+    sites, the groups being the contiguous axis.
     """
-    layout = strings.layout
-    values = string_elements(strings, coefficients)[layout.order].astype(dtype)
-    odd = parities(strings, layout.order, x)
-    signed = jnp.where(odd, -values[:, None], values[:, None])
-    parts, start = [jnp.zeros((0, x.shape[0]), dtype)], 0
-    for groups, size in layout.runs:
-        part = signed[start : start + groups * size].reshape(groups, size, x.shape[0])
-        total = jnp.sum(part, axis=1) if size > 1 else part[:, 0]
-        parts.append(total)
-        start += groups * size
-    return jnp.concatenate(parts)
+    layout, values = strings.layout, string_elements(strings, coefficients).astype(dtype)
+
+    def make(down: Array, values: Array) -> Array:
+        parts, start = [jnp.zeros((len(x), 0), dtype)], 0
+        for groups, size in layout.runs:
+            terms = layout.order[start : start + groups * size].reshape(groups, size)
+            parts.append(_sums(strings, terms, down, values))
+            start += groups * size
+        return jnp.concatenate(parts, axis=1) if len(parts) != 2 else parts[1]
+
+    return _apart(make, _words(x < 0), values)
+
+
+def _sums(strings: PauliStrings, terms: np.ndarray, down: Array, values: Array) -> Array:
+    """Sum over the strings of each group, `[batch, groups]`; few strings are written out."""
+
+    def term(own: np.ndarray) -> Array:
+        value = values[own]
+        return jnp.where(_odd(strings, own, down), -value[None, :], value[None, :])
+
+    groups, size = terms.shape
+    if size <= _UNROLLED:
+        return sum(term(own) for own in terms.T)
+    return jnp.sum(term(terms.reshape(-1)).reshape(-1, groups, size), axis=2)
 
 
 def parities(strings: PauliStrings, terms: np.ndarray, x: Array) -> Array:
-    """True where the Z part of a string is -1: `[terms, batch]`."""
-    n = strings.n_sites
-    n_words = -(-n // _WORD)
-    down = _words(x.T < 0, n)
+    """True where the Z part of a string is -1: `[batch, terms]`."""
+    return _odd(strings, terms, _words(x < 0))
+
+
+def _odd(strings: PauliStrings, terms: np.ndarray, down: Array) -> Array:
+    n, n_words = strings.n_sites, down.shape[1]
     masks = np.pad(mask_rows([strings.signs[k] for k in terms], n), ((0, 0), (0, n_words * _WORD - n)))
     masks = masks.reshape(len(terms), n_words, _WORD).astype(np.uint32)
     packed = np.bitwise_or.reduce(masks << np.arange(_WORD, dtype=np.uint32)[None, None, :], axis=2)
-    crossed = jnp.zeros((len(terms), x.shape[0]), jnp.uint32)
+    crossed = jnp.zeros((len(down), len(terms)), jnp.uint32)
     for w in range(n_words):
-        crossed = crossed ^ (down[w][None, :] & jnp.asarray(packed[:, w])[:, None])
+        crossed = crossed ^ (down[:, w, None] & jnp.asarray(packed[:, w])[None, :])
     return (jax.lax.population_count(crossed) & 1).astype(bool)
 
 
-def _words(flags: Array, bits: int) -> Array:
-    """Flags `[bits, batch]` as words `uint32[words, batch]`, flag i being bit i % 32 of word i // 32.
+def _words(flags: Array) -> Array:
+    """Flags `[batch, bits]` as words `uint32[batch, words]`, flag i being bit i % 32 of word i // 32.
 
-    Reductions, not chains of shifts: XLA fuses chains into every use of a word and works them out again each time.
+    A reduction, not a chain of shifts: XLA fuses chains into every use of a word and works them out again each time.
     """
-    shift, full = np.arange(_WORD, dtype=np.uint32), bits // _WORD
-    whole = flags[: full * _WORD].reshape(full, _WORD, flags.shape[1]).astype(jnp.uint32) << shift[None, :, None]
-    words = [jnp.sum(whole, axis=1, dtype=jnp.uint32)]
-    if bits % _WORD:
-        rest = flags[full * _WORD :].astype(jnp.uint32) << shift[: bits % _WORD, None]
-        words.append(jnp.sum(rest, axis=0, dtype=jnp.uint32)[None, :])
-    return _held(jnp.concatenate(words))[0]
+    batch, bits = flags.shape
+    padded = jnp.pad(flags, ((0, 0), (0, -bits % _WORD))).reshape(batch, -1, _WORD).astype(jnp.uint32)
+    shifted = padded << np.arange(_WORD, dtype=np.uint32)[None, None, :]
+    return _apart(lambda words: words, jnp.sum(shifted, axis=2, dtype=jnp.uint32))
 
 
-def _held(*arrays: Array) -> tuple[Array, ...]:
-    """The same whole numbers, written to memory as the results of a branch that is always taken.
+def _apart(make: Callable[..., Any], *arrays: Array) -> Any:
+    """`make(*arrays)`, written to memory as the result of a branch that is always taken; the first holds integers.
 
-    XLA fuses what makes them into everything that uses them and does the work again each time; it does not look into
-    a branch. (An optimisation barrier does not help: it is gone before fusion.) No word of 32 bits has 33 of them set.
+    XLA fuses what makes an array into everything that uses it and does the work again each time; it does not look into
+    a branch. (An optimisation barrier does not help: it is gone before fusion.) No integer has 65 bits set.
     """
-    always = jax.lax.population_count(jnp.ravel(arrays[0])[0]) < 33
-    return jax.lax.cond(always, lambda *a: a, lambda *a: tuple(jnp.zeros_like(v) for v in a), *arrays)
-
-
-def _stored(values: Array) -> Array:
-    """The same numbers, written to memory by a scatter: XLA would work out the running sum again for every slot."""
-    at = jax.lax.iota(jnp.int32, values.shape[0])
-    return jnp.zeros_like(values).at[at].set(values, unique_indices=True, indices_are_sorted=True)
+    if not arrays[0].size:
+        return make(*arrays)
+    made = jax.eval_shape(make, *arrays)
+    always = jax.lax.population_count(jnp.ravel(arrays[0])[0]) < 65
+    return jax.lax.cond(always, make, lambda *_: jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), made), *arrays)
 
 
 def _pick(table: Array, at: Array) -> Array:
     """Rows of a table by positions that are known to exist."""
-    return table.at[at].get(mode="promise_in_bounds")
-
-
-def _bit_of(words: Array, rank: Array) -> Array:
-    """Position of the set bit with `rank` set bits below it."""
-    position = jnp.zeros_like(rank)
-    for half in (16, 8, 4, 2, 1):
-        low = jax.lax.population_count(words & np.uint32(2**half - 1)).astype(rank.dtype)
-        above = rank >= low
-        rank = jnp.where(above, rank - low, rank)
-        position = jnp.where(above, position + half, position)
-        words = jnp.where(above, words >> half, words)
-    return position
+    return table.at[at.astype(jnp.uint32)].get(mode="promise_in_bounds")
 
 
 @jax.jit

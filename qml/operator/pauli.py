@@ -371,8 +371,8 @@ def _times(a: PauliSum, b: PauliSum, keep: str, factor: int) -> PauliSum:
 def _diagonal(operator: PauliSum, x: Array) -> Array:
     terms = operator.strings.layout.diagonal
     odd = parities(operator.strings, terms, x.reshape(-1, x.shape[-1]))
-    signs = jnp.where(odd, -1, 1).astype(operator.dtype)
-    return (operator.coefficients[terms].astype(operator.dtype) @ signs).reshape(x.shape[:-1])
+    one = jnp.ones((), operator.dtype)
+    return (jnp.where(odd, -one, one) @ operator.coefficients[terms].astype(operator.dtype)).reshape(x.shape[:-1])
 
 
 @jax.jit
