@@ -22,11 +22,12 @@ class Flow(eqx.Module):
     """The right side of an equation of motion at one step, and how an error of it is measured.
 
     Args:
-        slope: function from parameters to their time derivative and a tree of numbers to average over steps.
+        slope: function from parameters and the time to their time derivative and a tree of numbers to average over
+            steps.
         norm: length of a change of the parameters, in the metric of the state.
     """
 
-    slope: Callable[[PyTree], tuple[PyTree, PyTree]]
+    slope: Callable[[PyTree, Any], tuple[PyTree, PyTree]]
     norm: Callable[[PyTree], Float[Array, ""]]
 
 
@@ -49,7 +50,8 @@ class Progress(eqx.Module):
 
 
 class RungeKutta(eqx.Module):
-    r"""An explicit Runge-Kutta method $y' = y + h\sum_i b_i k_i$, $k_i = f(y + h\sum_{j<i} a_{ij} k_j)$.
+    r"""An explicit Runge-Kutta method $y' = y + h\sum_i b_i k_i$, $k_i = f(y + h\sum_{j<i} a_{ij} k_j, t + c_i h)$ with
+    $c_i = \sum_j a_{ij}$.
 
     With `rtol` the step is chosen so that the distance $e$ between the method and its embedded companion keeps
     $e \le \mathrm{atol} + \mathrm{rtol}\cdot s$. In the metric `"state"`, $e^2 = \delta^T S \delta$ is the squared
@@ -105,12 +107,12 @@ class RungeKutta(eqx.Module):
         """The step to begin with on a span of time."""
         return span if self.dt is None else min(float(self.dt), span)
 
-    def stages(self, slope: Callable, y: PyTree, h: Any) -> tuple[PyTree, PyTree, PyTree]:
-        """One step of size `h`: the new value, its distance to the embedded method, and the first stage's numbers."""
+    def stages(self, slope: Callable, y: PyTree, t: Any, h: Any) -> tuple[PyTree, PyTree, PyTree]:
+        """A step of size `h` from time `t`: new value, its distance to the embedded method, first stage's numbers."""
         slopes: list[PyTree] = []
         numbers: PyTree = None
         for row in ((), *self.a):
-            k, extra = slope(_combine(y, h, row, slopes))
+            k, extra = slope(_combine(y, h, row, slopes), t + sum(row) * h)
             numbers = extra if not slopes else numbers
             slopes.append(k)
         new = _combine(y, h, self.b, slopes)
@@ -120,7 +122,13 @@ class RungeKutta(eqx.Module):
         return new, _combine(jax.tree.map(jnp.zeros_like, y), h, gaps, slopes), numbers
 
     def advance(
-        self, begin: Callable[[Any], tuple[Any, PyTree, Flow]], end: Callable, thing: Any, dt: Any, span: float
+        self,
+        begin: Callable[[Any], tuple[Any, PyTree, Flow]],
+        end: Callable,
+        thing: Any,
+        dt: Any,
+        span: float,
+        start: Any = 0.0,
     ) -> tuple[Any, Progress]:
         """Go forward by exactly `span`.
 
@@ -130,29 +138,32 @@ class RungeKutta(eqx.Module):
             thing: what moves.
             dt: the step to try first; a fixed step is shortened to divide the span.
             span: time to cover, > 0.
+            start: the time at which it begins.
 
         Returns:
             The thing, and what was done.
         """
         if self.rtol is None:
-            return self._fixed(begin, end, thing, span)
-        return self._adaptive(begin, end, thing, jnp.asarray(dt), span)
+            return self._fixed(begin, end, thing, span, start)
+        return self._adaptive(begin, end, thing, jnp.asarray(dt), span, start)
 
-    def _fixed(self, begin: Callable, end: Callable, thing: Any, span: float) -> tuple[Any, Progress]:
+    def _fixed(self, begin: Callable, end: Callable, thing: Any, span: float, start: Any) -> tuple[Any, Progress]:
         count = max(1, -(-span // (self.first_step(span) * (1 + 1e-9))))
         h = span / count
 
-        def one(_: Any, carry: tuple) -> tuple:
+        def one(step: Any, carry: tuple) -> tuple:
             thing, total = carry
             thing, y, flow = begin(thing)
-            y, _, numbers = self.stages(flow.slope, y, h)
+            y, _, numbers = self.stages(flow.slope, y, start + step * h, h)
             return end(thing, y), jax.tree.map(lambda t, v: t + v / count, total, numbers)
 
         thing, mean = jax.lax.fori_loop(0, int(count), one, (thing, _zeros(begin, thing)))
         zero = jnp.array(0, jnp.int32)
         return thing, Progress(jnp.asarray(h), zero + int(count), zero, jnp.array(False), mean)
 
-    def _adaptive(self, begin: Callable, end: Callable, thing: Any, dt: Array, span: float) -> tuple[Any, Progress]:
+    def _adaptive(
+        self, begin: Callable, end: Callable, thing: Any, dt: Array, span: float, start: Any
+    ) -> tuple[Any, Progress]:
         assert self.rtol is not None
         rtol, atol = self.rtol, self.atol
         low = SMALLEST * span
@@ -166,7 +177,7 @@ class RungeKutta(eqx.Module):
             thing, y, flow = begin(thing)
             left = span - t
             h = jnp.minimum(done.dt, left)
-            new, gap, numbers = self.stages(flow.slope, y, h)
+            new, gap, numbers = self.stages(flow.slope, y, start + t, h)
             if self.metric == "state":
                 error, scale = flow.norm(gap), jnp.ones(())
             else:
@@ -185,8 +196,8 @@ class RungeKutta(eqx.Module):
             return thing, jnp.where(good, t + h, t), Progress(wanted, steps, rejected, stalled, mean)
 
         zero = jnp.array(0, jnp.int32)
-        start = Progress(dt, zero, zero, jnp.array(False), _zeros(begin, thing))
-        thing, t, done = jax.lax.while_loop(going, one, (thing, jnp.zeros_like(dt), start))
+        nothing = Progress(dt, zero, zero, jnp.array(False), _zeros(begin, thing))
+        thing, t, done = jax.lax.while_loop(going, one, (thing, jnp.zeros_like(dt), nothing))
         return thing, eqx.tree_at(lambda p: p.stalled, done, t < span - low)
 
 
@@ -203,7 +214,7 @@ def _zeros(begin: Callable, thing: Any) -> PyTree:
 
     def first(thing: Any) -> PyTree:
         _, y, flow = begin(thing)
-        return flow.slope(y)[1]
+        return flow.slope(y, jnp.zeros(()))[1]
 
     return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(first, thing))
 

@@ -15,7 +15,7 @@ from drivers.measure import check_job, energy_info, observed, reseeded, settled
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.types import Array, Params
 from qml.estimate import SR, Samples
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, TimeDependent
 from qml.state import AbstractState, MCState
 
 DEFAULT_RECORDS = 100
@@ -39,8 +39,11 @@ class TDVP(AbstractDriver):
     $r^2 = [\mathrm{Var}\,H + \dot\theta^T S\dot\theta - 2\dot\theta^T F]/\mathrm{Var}\,H$: 0 where the ansatz can
     follow, 1 where it stands still), `dt` (the step to try next), `substeps` and `rejected`.
 
+    The Hamiltonian may depend on time: each stage of the integrator takes it at its own time, and `energy` is that of
+    the Hamiltonian at the time of the record. The observables may depend on time too.
+
     Args:
-        hamiltonian: Hermitian operator on the space of the state.
+        hamiltonian: Hermitian operator on the space of the state, or a `qml.operator.TimeDependent`.
         integrator: `Euler(dt)`, `Heun(dt)`, `RK4(dt)` or `Heun(rtol=1e-3)`.
         precondition: how $S$ is inverted; `SR(cutoff=1e-8)` suits time evolution.
         imaginary: evolve in imaginary time.
@@ -58,11 +61,11 @@ class TDVP(AbstractDriver):
     Source: Carleo and Troyer, Science 355, 602 (2017); error: Schmitt and Heyl, Phys. Rev. Lett. 125, 100503 (2020).
     """
 
-    hamiltonian: AbstractOperator
+    hamiltonian: AbstractOperator | TimeDependent
     integrator: RungeKutta
     precondition: SR = eqx.field(default_factory=lambda: SR(cutoff=1e-8))
     imaginary: bool = eqx.field(default=False, static=True)
-    observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
+    observe: Mapping[str, Any] = eqx.field(default_factory=dict)
     every: float = eqx.field(default=0.0, static=True)
 
     def plan(
@@ -107,7 +110,7 @@ class TDVP(AbstractDriver):
 
     def init(self, thing: Any, key: Any) -> dict:
         """The state, the number of records so far, and the step to try."""
-        check_job(thing, self.hamiltonian, self.observe)
+        check_job(thing, at(self.hamiltonian, 0.0), {name: at(o, 0.0) for name, o in self.observe.items()})
         if not self.imaginary and not thing.ansatz.is_complex:
             raise SpaceError(
                 "A real log psi cannot follow real time evolution: it has no phase.",
@@ -127,8 +130,9 @@ class TDVP(AbstractDriver):
 
     def step(self, carry: dict) -> tuple[dict, dict]:
         """Evolve by `every`, then measure."""
+        start = carry["count"] * self.every
         state, done = self.integrator.advance(
-            self._begin, AbstractState.with_params, carry["state"], carry["dt"], self.every
+            self._begin, AbstractState.with_params, carry["state"], carry["dt"], self.every, start
         )
         count = carry["count"] + 1
         state, info = self._measure(state, count)
@@ -142,18 +146,19 @@ class TDVP(AbstractDriver):
 
     def _measure(self, state: AbstractState, count: Array) -> tuple[AbstractState, dict]:
         state, samples = state.sample()
-        local = state.local_values(self.hamiltonian, samples)
-        numbers = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
-        return state, {"time": count * self.every, **numbers}
+        time = count * self.every
+        local = state.local_values(at(self.hamiltonian, time), samples)
+        observe = {name: at(operator, time) for name, operator in self.observe.items()}
+        return state, {"time": time, **energy_info(state, samples, local), **observed(state, samples, observe)}
 
     def _begin(self, state: AbstractState) -> tuple[AbstractState, Params, Flow]:
         """Draw samples; the slope at any parameters, and the length of a change of them, on those samples."""
         state, samples = state.sample()
 
-        def slope(params: Params) -> tuple[Params, Array]:
+        def slope(params: Params, time: Array) -> tuple[Params, Array]:
             moved = state.with_params(params)
             rows = reweighted(moved, samples) if isinstance(state, MCState) else moved.sample()[1]
-            local = moved.local_values(self.hamiltonian, rows)
+            local = moved.local_values(at(self.hamiltonian, time), rows)
             real_time = not self.imaginary
             found = self.precondition.direction(state.ansatz, params, rows, local, real_time=real_time)
             variance = rows.mean(jnp.abs(local - rows.mean(local)) ** 2)
@@ -168,6 +173,11 @@ class TDVP(AbstractDriver):
             return jnp.sqrt(samples.mean(jnp.abs(turn) ** 2))
 
         return state, state.params, Flow(slope, length)
+
+
+def at(operator: Any, time: Any) -> Any:
+    """The operator at a time, where it depends on time."""
+    return operator(time) if isinstance(operator, TimeDependent) else operator
 
 
 def reweighted(state: AbstractState, samples: Samples) -> Samples:

@@ -47,7 +47,7 @@ def test_orders_of_the_integrators(method, order):
     """On y' = -y^2, whose solution is 1 / (1 + t)."""
 
     def begin(y):
-        return y, y, Flow(lambda p: (jax.tree.map(lambda v: -(v**2), p), p["a"]), lambda change: change["a"])
+        return y, y, Flow(lambda p, t: (jax.tree.map(lambda v: -(v**2), p), p["a"]), lambda change: change["a"])
 
     errors = []
     for dt in (0.1, 0.05):
@@ -59,9 +59,26 @@ def test_orders_of_the_integrators(method, order):
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.2
 
 
+@pytest.mark.parametrize("method, order", [(drivers.Heun, 2), (drivers.RK4, 4)])
+def test_stages_know_their_time(method, order):
+    """On y' = 2 t y from time 1, whose solution is exp(t^2 - 1)."""
+
+    def begin(y):
+        return y, y, Flow(lambda p, t: (2 * t * p, jnp.zeros(())), jnp.abs)
+
+    errors = []
+    for dt in (0.1, 0.05):
+        y, _ = method(dt).advance(begin, lambda _, p: p, jnp.ones(()), dt, 0.5, 1.0)
+        errors.append(abs(float(y) - np.exp(1.25)))
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.3
+    if order == 2:
+        y, _ = method(rtol=1e-6, metric="euclid").advance(begin, lambda _, p: p, jnp.ones(()), 0.1, 0.5, 1.0)
+        assert abs(float(y) - np.exp(1.25)) < 1e-4
+
+
 def test_fixed_steps_divide_the_span():
     def begin(y):
-        return y, y, Flow(lambda p: (jnp.ones(()), jnp.zeros(())), lambda change: change)
+        return y, y, Flow(lambda p, t: (jnp.ones(()), jnp.zeros(())), lambda change: change)
 
     y, done = drivers.RK4(0.3).advance(begin, lambda _, p: p, jnp.zeros(()), 0.3, 1.0)
     assert abs(float(y) - 1.0) < 1e-14 and int(done.steps) == 4 and abs(float(done.dt) - 0.25) < 1e-15
@@ -69,7 +86,7 @@ def test_fixed_steps_divide_the_span():
 
 def test_adaptive_steps_stall_where_there_is_no_solution():
     def begin(y):
-        return y, y, Flow(lambda p: (p**2, jnp.zeros(())), jnp.abs)
+        return y, y, Flow(lambda p, t: (p**2, jnp.zeros(())), jnp.abs)
 
     driver = drivers.Heun(rtol=1e-3)
     y, done = driver.advance(begin, lambda _, p: p, jnp.ones(()), 0.1, 2.0)  # 1 / (1 - t) ends at t = 1
@@ -89,6 +106,32 @@ def test_observables_follow_the_exact_evolution(table):
     np.testing.assert_allclose(history["energy"], history["energy"][0], atol=1e-6)
     assert history["tdvp_error"].max() < 1e-8
     assert result.history["substeps"][-1] == 50
+
+
+def test_driven_evolution(table, tmp_path):
+    """A Hamiltonian that depends on time against exact evolution; one compiled step; a resumed run is the same."""
+    times = []
+
+    def field(t):
+        times.append(t)
+        return jnp.cos(4 * t)
+
+    driven = qml.operator.TimeDependent(HAMILTONIAN, [(field, OBSERVE["mx"])])
+    driver = drivers.TDVP(driven, drivers.RK4(0.01), precondition=SR)
+    observe = {**OBSERVE, "drive": qml.operator.TimeDependent(None, [(jnp.sin, OBSERVE["mz"])])}
+    result = driver.run(table, time=0.4, every=0.2, observe=observe, out=tmp_path / "run")
+    traced = len(times)
+    run = qml.exact.evolve(driven, table.to_array(), result.history["time"])
+    assert angle(result.state, np.asarray(run.vectors[-1])) < 1e-6
+    for time, vector, energy, drive in zip(run.times, run.vectors, *(result.history[k] for k in ("energy", "drive"))):
+        np.testing.assert_allclose(energy, qml.exact.expect(vector, driven(time)), atol=1e-6)
+        np.testing.assert_allclose(drive, jnp.sin(time) * qml.exact.expect(vector, OBSERVE["mz"]), atol=1e-6)
+    drivers.resume(tmp_path / "run", steps=1)
+    assert traced < 40 and len(result.history["time"]) == 3  # traced, not called at each of 160 stages
+    with pytest.raises(ConfigError, match="not Hermitian"):
+        drivers.TDVP(qml.operator.TimeDependent(None, [(lambda t: 1j, HAMILTONIAN)]), drivers.RK4(0.1)).run(
+            table, time=0.1, every=0.1
+        )
 
 
 def test_imaginary_time_lowers_the_energy(table):
