@@ -72,10 +72,12 @@ class RBM(nnx.Module):
 class RBMUpdate(LocalUpdate):
     r"""With $t_j = \tanh\theta_j$, a change of the angles by $D_j$ has
 
-    $$\frac{\cosh(\theta_j + D_j)}{\cosh\theta_j} = \cosh D_j\,(1 + t_j T_j), \qquad
-      t_j' = \frac{t_j + T_j}{1 + t_j T_j}, \qquad T_j = \tanh D_j ,$$
+    $$\frac{\cosh(\theta_j + D_j)}{\cosh\theta_j} = C_j + t_j S_j, \qquad t_j' = \frac{t_j C_j + S_j}{C_j + t_j S_j},
+      \qquad C_j = \cosh D_j,\; S_j = \sinh D_j ,$$
 
-    so with tables of $D = (high - low)\, W_i$ a move needs no transcendental function of the hidden units.
+    so with tables for $D = (high - low)\, W_i$ a move needs no transcendental function of the hidden units. Moves of
+    several sites add their angles by $C = C_1 C_2 + S_1 S_2$, $S = S_1 C_2 + C_1 S_2$ before they meet $t$, so that no
+    number here has a pole but where $\psi(x') = 0$.
     """
 
     low: int = -1
@@ -88,17 +90,15 @@ class RBMUpdate(LocalUpdate):
             "bias": params["hidden_bias"],
             "kernel": params["kernel"],
             "angles": angles,
-            "tanh": jnp.tanh(angles),
-            # log of the factor of raising a site, but for the product over the hidden units: an even and an odd part
-            "even": jnp.sum(log_cosh(angles), axis=1),
+            "cosh": jnp.cosh(angles),
+            "sinh": jnp.sinh(angles),
             "odd": width * params["visible_bias"],
         }
 
     def reliable(self, tables: dict[str, Array]) -> Array:
-        size = jnp.abs(tables["angles"])  # rounding grows like cosh(D)^2; products must not overflow for a few sites
-        longest = 0.2 * jnp.finfo(size.dtype).maxexp
-        far = jnp.max(jnp.abs(tables["tanh"])) < 10.0  # from the zeros of cosh, where tanh has its poles
-        return far & (jnp.max(size) < 3.0) & (jnp.max(jnp.sum(size, axis=1)) < longest)
+        size = jnp.abs(tables["angles"])  # rounding grows like cosh(D)^2; products must not overflow for four sites
+        longest = 0.17 * jnp.finfo(size.dtype).maxexp
+        return (jnp.max(size) < 3.0) & (jnp.max(jnp.sum(size, axis=1)) < longest)
 
     def init(self, tables: dict[str, Array], x: Array) -> Array:
         w = tables["kernel"]
@@ -107,18 +107,18 @@ class RBMUpdate(LocalUpdate):
     def step(
         self, tables: dict[str, Array], cache: Array, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Array]:
-        product = jnp.ones(x.shape[0], cache.dtype)
         logs = jnp.zeros(x.shape[0], cache.dtype)
+        cosh, sinh = jnp.ones((), cache.dtype), jnp.zeros((), cache.dtype)
         for i in range(sites.shape[1]):
             site = sites[:, i]
             here = jnp.take_along_axis(x, site[:, None], axis=1)[:, 0]
             sign = ((values[:, i] - here) // (self.high - self.low)).astype(cache.real.dtype)  # -1, 0 or 1
-            turn = sign[:, None] * tables["tanh"][site]
-            factors = 1 + cache * turn
-            cache = (cache + turn) / factors
-            product = product * jnp.prod(factors, axis=1)
-            logs = logs + jnp.abs(sign) * tables["even"][site] + sign * tables["odd"][site]
-        return jnp.log(product) + logs, cache
+            more, turn = tables["cosh"][site], sign[:, None] * tables["sinh"][site]
+            more = jnp.where(sign[:, None] == 0, 1.0, more)
+            cosh, sinh = (more, turn) if i == 0 else (cosh * more + sinh * turn, sinh * more + cosh * turn)
+            logs = logs + sign * tables["odd"][site]
+        factors = cosh + cache * sinh
+        return jnp.log(jnp.prod(factors, axis=1)) + logs, (cache * cosh + sinh) / factors
 
     def sum_ratios(
         self, tables: dict[str, Array], cache: Array, x: Array, moves: np.ndarray, elements: Array, total: int = 0
@@ -132,17 +132,15 @@ class RBMUpdate(LocalUpdate):
         both = jnp.stack([first + last, first - last], axis=1)  # two sites go the same way, or opposite ways
 
         def group(ratios: Array, inputs: tuple) -> tuple[Array, None]:
-            move, here, element, turns, evens = inputs
+            move, here, element, *pairs = inputs
             now = jnp.take(x, jnp.maximum(move, 0), axis=1)
             signs = ((total - 2 * now) // width).astype(real) * here[None, :]
-            same = signs[:, 0] * signs[:, -1] >= 0
-            turn = jnp.where(same[:, None], turns[0][None, :], turns[1][None, :])
-            product = jnp.prod(1 + cache * (signs[:, :1] * turn), axis=1)
-            logs = jnp.where(same, evens[0], evens[1])
-            for i in range(move.shape[0]):
-                logs = logs + signs[:, i] * tables["odd"][jnp.maximum(move[i], 0)]
+            same = (signs[:, 0] * signs[:, -1] >= 0)[:, None]
+            even, turn = (t[0][None] if len(move) == 1 else jnp.where(same, t[0][None], t[1][None]) for t in pairs)
+            product = jnp.prod(even + cache * (signs[:, :1] * turn), axis=1)
+            logs = sum(signs[:, i] * tables["odd"][jnp.maximum(move[i], 0)] for i in range(move.shape[0]))
             return ratios + element * (product * jnp.exp(logs)).astype(ratios.dtype), None
 
         start = jnp.zeros(x.shape[0], jnp.result_type(cache.dtype, elements.dtype))
-        inputs = (jnp.asarray(moves), present, elements.T, jnp.tanh(both), jnp.sum(log_cosh(both), axis=-1))
+        inputs = (jnp.asarray(moves), present, elements.T, jnp.cosh(both), jnp.sinh(both))
         return jax.lax.scan(group, start, inputs)[0]
