@@ -91,6 +91,11 @@ class SPRING(AbstractPreconditioner):
         direction, x = _direction(self.rule, ansatz, params, samples, jnp.asarray(local), self.mu * state)
         return said(direction), x
 
+    @property
+    def shift(self) -> Any:
+        """The shift of the solves."""
+        return self.rule.shift
+
     def with_shift(self, shift: Any) -> "SPRING":
         """See `AbstractPreconditioner.with_shift`."""
         return eqx.tree_at(lambda s: s.rule, self, self.rule.with_shift(shift))
@@ -170,6 +175,11 @@ class MARCH(AbstractPreconditioner):
         direction, x = _direction(self.rule, ansatz, params, samples, jnp.asarray(local), self.mu * state.last, scale)
         squares = self.beta * state.squares + (1 - self.beta) * (x - state.last) ** 2
         return said(direction), Moments(x, squares, state.count + 1)
+
+    @property
+    def shift(self) -> Any:
+        """The shift of the solves."""
+        return self.rule.shift
 
     def with_shift(self, shift: Any) -> "MARCH":
         """See `AbstractPreconditioner.with_shift`."""
