@@ -150,13 +150,14 @@ def sweep(
         take = (threshold < jnp.minimum(new.log_ratio, 0)) | ~finite(now.log_psi)
         x, log_psi = jnp.where(take[:, None], new.proposal, now.x), jnp.where(take, new.log_psi, now.log_psi)
         cache = jax.tree.map(lambda a, b: jnp.where(take.reshape(-1, *[1] * (a.ndim - 1)), a, b), new.cache, cache)
-        return (_count(now, x, log_psi, take & new.moves, rule, u), cache), None
+        return (counted(now, x, log_psi, take & new.moves, rule, u), cache), None
 
     (chains, _), _ = jax.lax.scan(move, (chains, wave.start(chains.x)), (uniforms[..., :-1], thresholds))
     return chains
 
 
-def _count(now: Chains, x: Array, log_psi: Array, moved: Array, rule: AbstractRule, uniforms: Array) -> Chains:
+def counted(now: Chains, x: Array, log_psi: Array, moved: Array, rule: AbstractRule, uniforms: Array) -> Chains:
+    """The chains after a move, and what is counted of it."""
     waited = now.still + 1
     longest = jnp.where(moved, jnp.maximum(now.longest, waited), now.longest)
     still = jnp.where(moved, 0, jnp.minimum(waited, _LONG))

@@ -175,7 +175,7 @@ class GlobalFlip(AbstractRule):
         states = [tuple(sorted(s)) for s in hilbert.site_states]
         wrong = sources.shape[1] != hilbert.n_sites
         wrong = wrong or any(states[i] != states[s] for row in sources for i, s in enumerate(row))
-        if wrong or not all(_keeps(row, flip, hilbert) for row, flip in zip(sources, reverse, strict=True)):
+        if wrong or not all(_keeps(row, bool(flip), hilbert) for row, flip in zip(sources, reverse, strict=True)):
             raise SpaceError(
                 "GlobalFlip leaves this space: an element breaks its totals, or moves a site to an unlike one.",
                 got=hilbert,

@@ -1,0 +1,22 @@
+"""Detailed balance and irreducibility of every rule, by enumeration of all outcomes of its uniform numbers."""
+
+import numpy as np
+import pytest
+
+from tests.qml.sampler.cases import CASES, uneven
+from tests.qml.sampler.checks import balanced, enumerate_moves, irreducible
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_detailed_balance(name):
+    rule, space, grid = CASES[name]
+    assert space.size <= 64
+    rule.check_space(space)
+    ansatz, params, law = uneven(space)
+    exponent = 1.3 if "moves" in name else 2.0
+    found = enumerate_moves(rule, space, grid, ansatz, params, exponent)
+    target = law ** (exponent / 2)
+    assert balanced(found, target / target.sum())
+    assert irreducible(found)
+    np.testing.assert_allclose(found.proposals.sum(axis=1), 1, atol=1e-12)
+    assert not balanced(found, np.roll(law, 1))
