@@ -25,8 +25,8 @@ class Dense(nnx.Module):
     """
 
     def __init__(self, width: int, features: int, dtype: np.dtype, key: Array, std: float | None = None):
-        std = (2 / (width + features)) ** 0.5 if std is None else std
-        self.kernel = nnx.Param(normal(key, (width, features), dtype, std))
+        spread = float((2 / (width + features)) ** 0.5) if std is None else std
+        self.kernel = nnx.Param(normal(key, (width, features), dtype, spread))
         self.bias = nnx.Param(jnp.zeros((features,), dtype))
 
     def __call__(self, y: Array) -> Array:

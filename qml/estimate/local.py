@@ -10,12 +10,13 @@ from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Inexact, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.plan import rows_at_once
+from qml.estimate.plan import rows_at_once, rows_that_suit
 from qml.operator import PauliSum
 from qml.operator.strings import sites_of
 
-_CACHED_ROWS = 256  # rows of a network whose activations stay in the cache of a CPU core
-_DEVICE_ROWS = 2**14  # rows that keep an accelerator busy
+_BUCKETS = 32  # at least, so that the last one, which is not full, costs little
+_BUSY = {"cpu": 16}  # rows that keep a device busy, whatever they cost; accelerators:
+_BUSY_ACCELERATOR = 2**12
 _FEW = 4  # sites of a move up to which local updates are used
 
 
@@ -34,8 +35,8 @@ def local_values(
         operator: has `diagonal(x)` and `connected(x)`.
         x: configurations `[samples, sites]` with $\psi(x) \neq 0$.
         log_psi: log psi of `x`, if known.
-        chunk: rows held at once, of samples and of connected configurations; `None` plans samples by memory, and sends
-            connected configurations through the network in buckets that suit the device.
+        chunk: rows held at once, of samples and of connected configurations; `None` plans both, and sends connected
+            configurations through the network in buckets that suit its activations and the device.
 
     Returns:
         `[samples]`; real where the elements and log psi are real.
@@ -114,7 +115,13 @@ def log_psi_of(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> A
     def rows(x: Array) -> Array:
         return ansatz.log_psi(params, x)
 
-    return map_chunks(rows, x, chunk=rows_at_once(rows, x, chunk=chunk))
+    return map_chunks(rows, x, chunk=rows_at_once(rows, x, chunk=chunk, cached=True))
+
+
+def _bucket(ansatz: Ansatz, params: Params, flat: Array) -> int:
+    """Rows of a bucket: as many as suit the device, and not many more than a part of the list of all slots."""
+    suited = rows_that_suit(lambda x: ansatz.log_psi(params, x), flat, cached=True)
+    return min(suited, max(_BUSY.get(jax.default_backend(), _BUSY_ACCELERATOR), flat.shape[0] // _BUCKETS))
 
 
 def _off_diagonal(
@@ -123,13 +130,13 @@ def _off_diagonal(
     """`sum_g elements[s, g] psi(neighbours[s, g]) / psi(s)` over the non-zero elements."""
     samples, groups = elements.shape
     slots = samples * groups
-    bucket = min(slots, chunk or (_CACHED_ROWS if jax.default_backend() == "cpu" else _DEVICE_ROWS))
+    flat = neighbours.reshape(slots, -1)
+    bucket = min(slots, chunk or _bucket(ansatz, params, flat))
     # the barrier: where all elements are known when compiling, XLA would take seconds to fold this list
     present = jax.lax.optimization_barrier((elements != 0).reshape(slots))
     # the last bucket reads past the end of the list: slots there are out of range and are dropped when written
     (where,) = jnp.nonzero(present, size=slots, fill_value=slots)
     where = jnp.concatenate([where, jnp.full((bucket,), slots, where.dtype)])
-    flat = neighbours.reshape(slots, -1)
     ratio_dtype = jnp.result_type(log_psi.dtype, elements.dtype)
 
     def fill(b: Array, ratios: Array) -> Array:
