@@ -87,7 +87,7 @@ def form_costs(
     }
 
 
-def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float = MEMORY) -> str:
+def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float | int = MEMORY) -> str:
     """The form of least work among those that fit; where none fits, the one that holds least.
 
     Raises:
@@ -108,6 +108,11 @@ def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float 
     if "cg" in possible:
         return "cg"
     return min(direct, key=lambda name: costs[name].memory)
+
+
+def linearises(ansatz: Ansatz, params: Params, samples: int) -> bool:
+    """Whether what the derivatives need of all samples at once fits in a quarter of the memory."""
+    return samples * _row(ansatz, params)[1] <= MEMORY / 4
 
 
 def _row(ansatz: Ansatz, params: Params) -> tuple[float, float]:

@@ -10,10 +10,9 @@ from qml._core.precision import real_dtype
 from qml._core.tree import realify
 from qml._core.types import Array, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.forms import FORMS, choose_form, form_costs
+from qml.estimate.forms import FORMS, choose_form, form_costs, linearises
 from qml.estimate.kernel import kernel
 from qml.estimate.metric import centred, derivatives, part, pull_rows, residual, turn, weighted_rows
-from qml.estimate.plan import rows_at_once
 from qml.estimate.samples import Samples
 from qml.estimate.solve import (
     Filter,
@@ -233,11 +232,7 @@ def _by_products(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | 
 def _linearised(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Rows:
     """Products whose network is linearised once, where what the derivatives need of all samples fits in memory."""
     wide, x = real_dtype(), samples.x
-
-    def probe(x: Array) -> Params:
-        return jax.grad(lambda p: jnp.sum(ansatz.log_psi(p, x).real))(params)
-
-    if rows_at_once(probe, x, chunk=chunk) is not None:
+    if chunk is not None or not linearises(ansatz, params, len(x)):
         return _by_products(ansatz, params, samples, chunk)
     _, forward = jax.linearize(lambda p: ansatz.log_psi(p, x), params)
     backward = jax.linear_transpose(forward, params)
