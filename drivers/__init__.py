@@ -7,6 +7,7 @@ _NAMES = {
     "resume": "base",
     "VMC": "vmc",
     "Excited": "excited",
+    "Trust": "trust",
     "TDVP": "tdvp",
     "overlap": "subspace",
     "Euler": "integrators",

@@ -17,7 +17,7 @@ from drivers.io.describe import describe
 from drivers.io.layout import Layout, flatten
 from drivers.io.result import Result, SavedState
 from drivers.io.run_dir import RunDir
-from drivers.loop import Callback, Loop
+from drivers.loop import SENTENCES, Callback, Loop
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import PyTree
 
@@ -61,6 +61,10 @@ class AbstractDriver(eqx.Module):
     def final(self, carry: PyTree) -> dict:
         """Numbers measured after the last step. Pure, traced."""
         return {}
+
+    def sentences(self) -> Sequence[str]:
+        """Why a step may end the run: `info["reason"]` is a place in this list."""
+        return SENTENCES
 
     def plan(
         self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
@@ -141,11 +145,11 @@ class AbstractDriver(eqx.Module):
             folder = RunDir.create(out, default if settings is None else settings, seed)
         step, final = _programs(folder, driver, thing, (inputs, outer), inner, total, checkpoint_every)
         opening = build("start", outer, inner, export=False)
-        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every)
+        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, sentences=driver.sentences())
         if opening.names:
             loop.record(0, dict(zip(opening.names, jax.device_get(opening(inputs, leaves)), strict=True)))
         status, message = loop.run(total, callbacks, progress)
-        numbers = loop.close(final, status, message)
+        numbers, status, message = loop.close(final, status, message)
         carry = inner.unflatten(loop.leaves)
         return loop.result(driver.finish(thing, carry), status, message, numbers)
 
@@ -184,7 +188,8 @@ def _programs(
         )
         return step, build("final", layout, inner, export=False)
     tables = {"inputs": layout, "carry": inner, "thing": flatten(thing)[1]}
-    folder.write_program(made, tables, inputs, {"steps": total, "checkpoint_every": every})
+    plan = {"steps": total, "checkpoint_every": every, "sentences": list(driver.sentences())}
+    folder.write_program(made, tables, inputs, plan)
     return made["step"], made["final"]
 
 
@@ -232,10 +237,11 @@ def resume(
     loop = Loop(
         programs["step"], arrays, leaves, tables["carry"], folder, int(record["plan"]["checkpoint_every"]),
         done=at, size=metrics_size, best=tuple(meta["best"]) if meta["best"] else None, spent=float(meta["seconds"]),
+        sentences=record["plan"].get("sentences", SENTENCES),
     )  # fmt: skip
     loop.history = folder.history()
     status, message = loop.run(max(total, at), callbacks, progress)
-    numbers = loop.close(programs["final"], status, message)
+    numbers, status, message = loop.close(programs["final"], status, message)
     saved = SavedState(tables["thing"], jax.device_get(programs["finish"](arrays, loop.leaves)))
     return loop.result(saved if like is None else saved.into(like), status, message, numbers)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from drivers.io.result import Result, Status
 
-EXIT = {Status.INTERRUPTED: 75, Status.DIVERGED: 1, Status.STALLED: 1}
+EXIT = {Status.INTERRUPTED: 75, Status.DIVERGED: 1, Status.STALLED: 1, Status.DOUBTFUL: 3}
 
 CITATIONS = {
     "VMC": "S. Sorella, Phys. Rev. B 71, 241103 (2005): stochastic reconfiguration",
@@ -23,7 +23,7 @@ CITATIONS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a failed run, 2 for bad input, 75 for an interrupted run.
+    """Run one command; the exit status is 0, or 1: failed run, 2: bad input, 3: doubtful result, 75: interrupted run.
 
     Args:
         arguments: words after the program's name; `None` takes those of the process.

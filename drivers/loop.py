@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from drivers.io import checkpoint as checkpoints
-from drivers.io.compiled import Program
+from drivers.io.compiled import REASON, Program
+from drivers.io.doubts import doubts
 from drivers.io.history import History, to_json
 from drivers.io.layout import Layout
 from drivers.io.progress import ProgressLine
@@ -20,6 +21,8 @@ from drivers.io.result import Record, Result, Status, records
 from drivers.io.run_dir import MetricsFile, RunDir
 
 CHECKPOINT_SECONDS = 300.0
+_ENDS = (Status.FINISHED, Status.CONVERGED, Status.STOPPED)
+SENTENCES = ("the driver ended the run",)
 _BEST = ("energy.mean", "objective.mean", "objective", "loss")
 Callback = Callable[[Record], Any]
 
@@ -38,6 +41,7 @@ class Loop:
         history: what was recorded before.
         best: `(value, step)` of the best checkpoint so far.
         spent: seconds spent before.
+        sentences: why the driver may end the run, by number.
     """
 
     def __init__(
@@ -54,9 +58,11 @@ class Loop:
         history: History | None = None,
         best: tuple[float, int] | None = None,
         spent: float = 0.0,
+        sentences: Sequence[str] = SENTENCES,
     ):
         self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
         self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
+        self.sentences = tuple(sentences)
         self.history = History() if history is None else history
         self.seconds = 0.0
         self._metrics = None if folder is None else MetricsFile(folder.metrics, size)
@@ -117,8 +123,9 @@ class Loop:
         line.update(step, row)
         if step % self.every == 0 or clock.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
             self.save()
-        if code != Status.RUNNING:
-            return Status(int(code)), f"the driver ended the run at step {step}"
+        status, reason = Status(int(code) % REASON), int(code) // REASON
+        if status != Status.RUNNING:
+            return status, f"{self.sentences[reason]} (step {step})"
         for callback in callbacks:
             answer = callback(Record(step, self.history, clock.monotonic() - begin))
             if answer:
@@ -141,8 +148,12 @@ class Loop:
         checkpoints.save(self.folder.checkpoints / f"{self.done:06d}", self.layout, jax.device_get(self.leaves), meta)
         checkpoints.prune(self.folder.checkpoints, self.best[1] if self.best else None)
 
-    def close(self, final: Program, status: Status, message: str) -> dict:
-        """Save, measure the final numbers, and write the result; an interrupted run is left unfinished."""
+    def close(self, final: Program, status: Status, message: str) -> tuple[dict, Status, str]:
+        """Save, measure the final numbers, and write the result; an interrupted run is left unfinished.
+
+        Returns:
+            The numbers, and status and message: a run that came to its end may turn out to be doubtful.
+        """
         self.spent += self.seconds
         self.compile_time = self.program.seconds
         if self._saved_step != self.done:
@@ -153,6 +164,10 @@ class Loop:
         if final.names and status != Status.INTERRUPTED:
             row = dict(zip(final.names, jax.device_get(final(self.inputs, self.leaves)), strict=True))
             self.compile_time += final.seconds
+        numbers = records(row, row.values())
+        found = doubts(numbers, self.history) if status in _ENDS else []
+        if found:
+            status, message = Status.DOUBTFUL, f"{message}, but {'; '.join(found)}"
         if self.folder is not None and status != Status.INTERRUPTED:
             self.folder.write_result(
                 {
@@ -166,7 +181,7 @@ class Loop:
                     "compile_time": round(self.compile_time, 3),
                 }
             )
-        return records(row, row.values())
+        return numbers, status, message
 
     def result(self, state: Any, status: Status, message: str, final: dict) -> Result:
         """The result of this run."""

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from qml._core.errors import ConfigError, SpaceError
-from qml.estimate import Samples, Stats, diagnose
+from qml.estimate import Health, Samples, Stats, diagnose
 from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
 
-FRESH_SWEEPS = 50
 FRESH_BLOCKS = 4
 
 
@@ -53,10 +52,10 @@ def real(stats: Stats) -> Stats:
     return eqx.tree_at(lambda s: s.mean, stats, stats.mean.real)
 
 
-def energy_info(state: AbstractState, samples: Samples, local: Any) -> dict:
+def energy_info(state: AbstractState, samples: Samples, local: Any, health: Health | None = None) -> dict:
     """Energy, V-score and, of chains, the acceptance, of one set of samples."""
     chains = state.sampler_state if isinstance(state, MCState) else None
-    health = diagnose(samples, local, chains)
+    health = diagnose(samples, local, chains) if health is None else health
     info = {"energy": real(samples.statistics(local)), "v_score": health.v_score}
     return info if chains is None else {**info, "acceptance": jnp.mean(chains.acceptance)}
 
@@ -75,9 +74,10 @@ def settled(state: AbstractState) -> AbstractState:
     """The state with finite numbers only: log psi of a chain on a zero of psi, which the sampler takes anew anyway."""
     if not isinstance(state, MCState):
         return state
-    log_psi = state.sampler_state.log_psi
+    log_psi, proposed = state.sampler_state.log_psi, state.sampler_state.proposed
     finite = jnp.where(jnp.isfinite(log_psi), log_psi, jnp.zeros_like(log_psi))
-    return eqx.tree_at(lambda s: s.sampler_state.log_psi, state, finite)
+    new = (finite, jnp.asarray(proposed, jnp.int32))
+    return eqx.tree_at(lambda s: (s.sampler_state.log_psi, s.sampler_state.proposed), state, new)
 
 
 def reseeded(state: AbstractState, key: Any) -> AbstractState:
@@ -92,18 +92,17 @@ def fresh_samples(state: AbstractState) -> tuple[AbstractState, Samples]:
     if not isinstance(state, MCState):
         return state.sample()
     start, _ = jax.random.split(jax.random.clone(state.sampler_state.key))
-    chains = state.sampler.init(state.ansatz, state.params, start)
-    blocks = -(-FRESH_SWEEPS // (state.length + state.burn))
-    fresh: Any = eqx.tree_at(lambda s: s.sampler_state, state, chains)
-    fresh = jax.lax.fori_loop(0, blocks, lambda _, s: s.sample()[0], fresh)
+    fresh = settled(state.fresh(start))
 
     def block(state: Any, _: None) -> tuple[Any, Any]:
         state, samples = state.sample()
-        return state, (samples.x, samples.weights, samples.log_psi)
+        return settled(state), (samples.x, samples.log_psi)
 
-    fresh, (x, weights, log_psi) = jax.lax.scan(block, fresh, None, length=FRESH_BLOCKS)
-    rows = Samples(x.reshape(-1, x.shape[-1]), weights.reshape(-1) / FRESH_BLOCKS, log_psi.reshape(-1), state.chains)
-    return fresh, rows
+    fresh, (x, log_psi) = jax.lax.scan(block, fresh, None, length=FRESH_BLOCKS)
+    x, log_psi = x.reshape(-1, x.shape[-1]), log_psi.reshape(-1)
+    power = 2 - state.sampler.exponent  # weights of all blocks in one unit
+    weights = jax.nn.softmax(jnp.where(jnp.isfinite(log_psi.real), power * log_psi.real, -jnp.inf))
+    return fresh, Samples(x, weights, log_psi, state.chains)
 
 
 def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: Mapping[str, AbstractOperator]) -> dict:
@@ -113,4 +112,6 @@ def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: M
     """
     fresh, samples = fresh_samples(state)
     local = fresh.local_values(hamiltonian, samples)
-    return {**energy_info(fresh, samples, local), **observed(fresh, samples, observe)}
+    health = diagnose(samples, local, fresh.sampler_state if isinstance(fresh, MCState) else None)
+    info = energy_info(fresh, samples, local, health)
+    return {**info, "troubles": health.troubles, **observed(fresh, samples, observe)}

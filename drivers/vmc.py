@@ -10,13 +10,16 @@ import jax.numpy as jnp
 import optax
 
 from drivers.base import AbstractDriver, whole_steps
+from drivers.bounds import lower_bound
 from drivers.io.result import Status
 from drivers.measure import check_job, energy_info, fresh_energy, observed, reseeded, settled
+from drivers.trust import PERSISTS, SENTENCES, Reason, Trust, chosen, copied, rekeyed
 from qml._core import tree
 from qml._core.errors import ConfigError
-from qml.estimate import AbstractPreconditioner, forces
+from qml._core.types import Array
+from qml.estimate import AbstractPreconditioner, Samples, diagnose, forces
 from qml.operator import AbstractOperator
-from qml.state import AbstractState
+from qml.state import AbstractState, MCState
 
 
 class VMC(AbstractDriver):
@@ -27,18 +30,22 @@ class VMC(AbstractDriver):
     the compiled step: other couplings compile nothing.
 
     Each step records `energy` (Stats with error, variance, tau and R-hat), `v_score`, `acceptance` (of chains) and
-    `update_norm`, the Euclidean norm of what the optimiser is given; of a metric that is solved by conjugate gradients
+    `update_norm`, the Euclidean norm of what the optimiser is given; whether the step was `taken`, its `step_length`
+    and the effective share of the samples after it, `step_effective`; of a metric that is solved by conjugate gradients
     also the `residual` and the number of `steps` (`solve`). `result.energy` is measured after the run: new
     chains from random starts, thermalised, four times the samples of a step. It is never the minimum of the trace.
 
-    An energy below every eigenvalue by more than five error bars can only come from broken sampling: the run stops
-    with status `diverged`.
+    Every step is judged before it is taken, see `drivers.Trust`: one that leaves its samples, or changes the energy far
+    from what the gradient predicts, is undone and tried again with stronger damping. The run ends, with a sentence that
+    says what happened and what to try, when five steps in a row fail, when chains are frozen, or when the energy lies
+    more than five error bars below a rigorous lower bound, which only broken sampling can give.
 
     Args:
         hamiltonian: Hermitian operator on the space of the state.
         optimizer: an Optax optimiser; with a preconditioner usually `optax.sgd(0.02)`.
         precondition: `qml.estimate.SR(...)` or another preconditioner, or `None` for plain gradients. What it remembers
             is part of the carry: saved, resumed and undone with it.
+        trust: the judge of the steps; `None` takes every step.
 
     Example:
         >>> import optax, qml, drivers
@@ -58,6 +65,7 @@ class VMC(AbstractDriver):
     optimizer: Any
     precondition: AbstractPreconditioner | None = None
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
+    trust: Trust | None = eqx.field(default_factory=Trust)
 
     def plan(
         self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
@@ -83,40 +91,76 @@ class VMC(AbstractDriver):
                 expected="an optax.GradientTransformation",
                 try_="optax.sgd(0.02), optax.adam(1e-3)",
             )
-        centre, radius = self.hamiltonian.bound()
         state = settled(reseeded(thing, key))
-        return {
-            "state": state,
-            "memory": self.optimizer.init(thing.params),
-            "metric": () if self.precondition is None else self.precondition.init(thing.params),
-            "floor": jnp.asarray(centre - radius),
-        }
+        memory = self.optimizer.init(thing.params)
+        metric = () if self.precondition is None else self.precondition.init(thing.params)
+        point = {"state": state, "memory": memory, "metric": metric}
+        guard = {} if self.trust is None else {"guard": self.trust.init(), "anchor": copied(point)}
+        return {**point, **guard, "floor": jnp.asarray(lower_bound(self.hamiltonian).value)}
 
     def step(self, carry: dict) -> tuple[dict, dict]:
-        """Sample, measure, solve, update."""
-        floor, metric, solve = carry["floor"], carry["metric"], {}
+        """Sample, measure, solve; take the step if it can be trusted."""
+        here = {name: carry[name] for name in ("state", "memory", "metric")}
         state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
-        if self.precondition is None:
+        health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
+        info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
+        energy, floor = info["energy"], carry["floor"]
+        below = energy.mean < floor - 5 * jnp.nan_to_num(energy.error, nan=jnp.inf) - 1e-9 * jnp.abs(floor)
+        change, memory, metric, extra = self._propose(state, samples, local, carry)
+        if self.trust is None:
+            status = jnp.where(below, int(Status.DIVERGED), int(Status.RUNNING))
+            reason = jnp.where(below, int(Reason.BELOW_BOUND), int(Reason.NONE))
+            moved = settled(state.with_params(optax.apply_updates(state.params, change)))
+            info = {**info, **extra, "status": status, "reason": reason}
+            return {"state": moved, "memory": memory, "metric": metric, "floor": floor}, info
+        change, verdict = self.trust.judge(state, samples, local, self.hamiltonian, change)
+        moved = settled(state.with_params(optax.apply_updates(state.params, change)))
+        there = {"state": moved, "memory": memory, "metric": metric}
+        return self._decide(carry, here, there, energy, verdict, below, health, {**info, **extra})
+
+    def _propose(self, state: AbstractState, samples: Samples, local: Array, carry: dict) -> tuple:
+        """The change of the parameters, the new memories, and what to record of the solve."""
+        metric, rule, extra, scale = carry["metric"], self.precondition, {}, 1.0
+        if self.trust is not None:
+            rule, scale = self.trust.damped(rule, carry["guard"])
+        if rule is None:
             half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
             gradient = jax.tree.map(lambda f: 2 * f, half)
         else:
-            found, metric = self.precondition.step(state.ansatz, state.params, samples, local, metric)
+            found, metric = rule.step(state.ansatz, state.params, samples, local, metric)
             gradient = found.update
-            solve = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
-        updates, memory = self.optimizer.update(gradient, carry["memory"], state.params)
-        moved = state.with_params(optax.apply_updates(state.params, updates))
-        info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
-        energy = info["energy"]
-        error = jnp.where(jnp.isfinite(energy.error), energy.error, jnp.inf)
-        slack = 5 * error + 1e-6 * jnp.abs(floor)
-        status = jnp.where(energy.mean < floor - slack, int(Status.DIVERGED), int(Status.RUNNING))
-        info = {**info, **solve, "update_norm": tree.norm(gradient), "status": status}
-        return {"state": settled(moved), "memory": memory, "metric": metric, "floor": floor}, info
+            extra = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
+        change, memory = self.optimizer.update(gradient, carry["memory"], state.params)
+        change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
+        return change, memory, metric, {**extra, "update_norm": tree.norm(gradient)}
+
+    def _decide(
+        self, carry: dict, here: dict, there: dict, energy: Any, verdict: Any, below: Array, health: Any, info: dict
+    ) -> tuple[dict, dict]:
+        """Go on, stay, or go back to the point before, and say so."""
+        trust, guard = self.trust, carry["guard"]
+        believed, doubt = trust.believed(guard, energy)
+        finite = tree.all_finite({n: there[n] for n in ("memory", "metric")})
+        taken = believed & verdict.taken & finite & ~below
+        reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
+        guard = trust.remember(guard, energy, verdict, believed, taken, health)
+        status, reason = trust.outcome(guard, reason, below, health)
+        again = rekeyed(chosen(believed, here, carry["anchor"]), guard.rejected)
+        point = chosen(taken, there, again)
+        anchor = chosen(taken, here, carry["anchor"])
+        step = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
+        new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
+        return new, {**info, **step, "status": status, "reason": reason}
 
     def final(self, carry: dict) -> dict:
-        """Energy and observables from fresh samples."""
-        return fresh_energy(carry["state"], self.hamiltonian, self.observe)
+        """Energy and observables from fresh samples, and the bound they must not fall below."""
+        return {**fresh_energy(carry["state"], self.hamiltonian, self.observe), "lower_bound": carry["floor"]}
+
+    def sentences(self) -> tuple[str, ...]:
+        """See `AbstractDriver.sentences`."""
+        patience = PERSISTS if self.trust is None else self.trust.patience
+        return tuple(text.format(patience=patience) for text in SENTENCES)
 
     def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state with its last parameters and chains."""

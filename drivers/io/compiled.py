@@ -13,6 +13,7 @@ from qml._core.errors import DataError, ShapeError
 from qml.estimate.stats import Stats
 
 DIVERGED = 5  # the code of `Status.DIVERGED`
+REASON = 256  # a code is the status, plus so many times the number of a sentence
 
 
 def _inexact(names: Sequence[str], arrays: Sequence[Any]) -> tuple[list[str], list[Any]]:
@@ -32,7 +33,7 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
     """One step that keeps the old carry where the new one is not finite.
 
     Returns:
-        The new arrays, the info without its status, the status code, and one flag for each number that was checked.
+        The new arrays, the info without status and reason, the code, and one flag for each number that was checked.
 
     Raises:
         ShapeError: the step changes the structure, a shape or a dtype of the carry, or its info is no dictionary.
@@ -54,12 +55,14 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
             try_="casting what `init` returns to the dtypes of the step",
         )
     info = dict(info)
-    status = jnp.asarray(info.pop("status", 0), jnp.int32)
-    numbers = [*_inexact(layout.names, leaves)[1], *_inexact(*_means(info))[1]]
-    finite = jnp.stack([*(jnp.all(jnp.isfinite(x)) for x in numbers), jnp.array(True)])
-    good = jnp.all(finite) & (status != DIVERGED)
+    status, reason = (jnp.asarray(info.pop(name, 0), jnp.int32) for name in ("status", "reason"))
+    refused = ~jnp.asarray(info.get("taken", True), bool)  # the driver has seen to it: means may be NaN
+    carried, means = _inexact(layout.names, leaves)[1], _inexact(*_means(info))[1]
+    finite = [jnp.all(jnp.isfinite(x)) for x in carried] + [jnp.all(jnp.isfinite(x)) | refused for x in means]
+    finite = jnp.stack([*finite, jnp.array(True)])
+    good = jnp.all(finite)
     leaves = [jnp.where(good, a, b) for a, b in zip(leaves, old, strict=True)]
-    return leaves, info, jnp.where(good, status, DIVERGED), finite
+    return leaves, info, jnp.where(good, status + REASON * reason, DIVERGED), finite
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

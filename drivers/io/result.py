@@ -7,17 +7,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from drivers.io.doubts import doubts
 from drivers.io.history import History
 from drivers.io.layout import Layout, flatten, nest, unnest
 from qml._core.errors import DataError
 from qml.estimate.stats import Stats
 
-R_HAT = 1.05
-ACCEPTANCE = 1e-3
-
 
 class Status(enum.IntEnum):
     """How a run stands; the codes a step may report as `info["status"]`.
+
+    A run that is `doubtful` went to its end, and its final numbers are not to be believed: `result.message` says why.
 
     Example:
         >>> from drivers import Status
@@ -32,6 +32,7 @@ class Status(enum.IntEnum):
     INTERRUPTED = 4
     DIVERGED = 5
     STALLED = 6
+    DOUBTFUL = 7
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -153,25 +154,14 @@ class Result:
         plain = {n: v for n, v in shown.items() if isinstance(v, Stats) or not (isinstance(v, dict) or np.ndim(v))}
         first = sorted(plain, key=lambda name: (name != "energy", not isinstance(plain[name], Stats)))
         lines = [f"{name:<14}{_number(plain[name])}" for name in first[:8]]
-        lines += [f"{'doubt':<14}{text}" for text in doubts(shown)]
+        if self.status != Status.DOUBTFUL:
+            lines += [f"{'doubt':<14}{text}" for text in doubts(shown)]
         lines.append(f"{'status':<14}{self.status}: {self.message}")
         lines.append(f"{'wall time':<14}{self.wall_time:.1f} s, and {self.compile_time:.1f} s to compile")
         lines.append(f"{'saved':<14}{self.out if self.out is not None else 'nowhere (out=None)'}")
         return "\n".join(lines)
 
     __repr__ = __str__
-
-
-def doubts(numbers: dict) -> list[str]:
-    """Reasons not to believe the numbers of a run: chains that disagree or do not move."""
-    out = []
-    for name, value in numbers.items():
-        if isinstance(value, Stats) and value.r_hat.ndim == 0 and value.r_hat > R_HAT:
-            out.append(f"the chains disagree on {name}: R-hat = {float(value.r_hat):.3f}, should be below {R_HAT}")
-    acceptance = numbers.get("acceptance")
-    if acceptance is not None and np.ndim(acceptance) == 0 and np.asarray(acceptance) < ACCEPTANCE:
-        out.append(f"the chains hardly move: acceptance = {float(np.asarray(acceptance)):.1e}")
-    return out
 
 
 def _number(value: Any) -> str:

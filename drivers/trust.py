@@ -1,0 +1,238 @@
+"""Which steps are taken: a proposed step is judged before it is made, and looked at again by the samples after it."""
+
+import enum
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from drivers.io.result import Status
+from qml._core import tree
+from qml._core.types import Array, Bool, Float, Int, Params, PyTree
+from qml.estimate import AbstractPreconditioner, Health, Samples, Stats
+from qml.estimate.damping import cap, reweigh
+from qml.estimate.metric import turn
+from qml.state import AbstractState, MCState
+
+
+class Reason(enum.IntEnum):
+    """Why a run ended or a step was not taken; `SENTENCES` says what to do."""
+
+    NONE = 0
+    BELOW_BOUND = 1
+    NOT_FINITE = 2
+    JUMP = 3
+    OVERLAP = 4
+    PREDICTION = 5
+    FROZEN = 6
+    STILL = 7
+
+
+SENTENCES = (
+    "the driver ended the run",
+    "the energy lies more than five error bars below a rigorous lower bound, which only broken sampling can give; the "
+    "numbers of this run mean nothing. Try: more sweeps between samples, a rule that reaches all configurations, a "
+    "smaller learning rate",
+    "{patience} steps in a row had numbers that are not finite. Try: a smaller learning rate, a larger shift, smaller "
+    "initial parameters (std=)",
+    "{patience} times in a row fresh samples found an energy far above what the step before it promised: its samples "
+    "had missed where the wave function is. Try: more samples or chains, a smaller learning rate",
+    "{patience} steps in a row would have left the samples behind (effective samples below the limit). Try: a smaller "
+    "learning rate, a larger shift, more samples",
+    "{patience} steps in a row would have changed the energy far from what the gradient predicts. Try: a smaller "
+    "learning rate, a larger shift",
+    "chains are frozen: they have not moved for {patience} steps while others did, or none moves. Try: another rule "
+    "(exchanges, global flips), parallel tempering, more chains",
+    "hardly any move was accepted for {patience} steps. Try: another rule, a smaller learning rate, importance "
+    "sampling (power=1)",
+)  # fmt: skip
+PERSISTS = 5  # steps in a row that sampling may be in trouble
+_JUMP = 10.0  # error bars by which fresh samples may exceed what was promised
+
+
+class Guard(eqx.Module):
+    """What the judge remembers from step to step.
+
+    Args:
+        stiffness: factor of the preconditioner's shift, >= 1.
+        scale: factor of the updates where there is no shift, <= 1.
+        highest: the energy that fresh samples may show, before error bars.
+        error: its error bar.
+        known: there is such an energy.
+        rejected: steps in a row that were not taken.
+        stuck: steps in a row with chains that are frozen or hardly move.
+    """
+
+    stiffness: Float[Array, ""]
+    scale: Float[Array, ""]
+    highest: Float[Array, ""]
+    error: Float[Array, ""]
+    known: Bool[Array, ""]
+    rejected: Int[Array, ""]
+    stuck: Int[Array, ""]
+
+
+class Verdict(NamedTuple):
+    """A judged step: whether it is taken, why not, and what was predicted and found."""
+
+    taken: Array
+    reason: Array
+    predicted: Array
+    change: Array
+    error: Array
+    effective: Array
+    length: Array
+
+
+class Trust(eqx.Module):
+    r"""What a step must satisfy to be taken.
+
+    The update is shortened to the Fubini-Study length `length`. The energy after it is estimated by reweighting a share
+    of the same samples. The step is taken if all its numbers are finite, the reweighted samples count as at least
+    `effective` of them, and the change of the energy differs from the predicted one,
+    $2\,\mathrm{Re}\langle\overline{Od}(E_{loc}-E)\rangle$ with the change $d$ of the parameters, by no more than
+    $2\sigma_H$ times the length (the largest first-order change there is) and three error bars.
+    Fresh samples must not find an energy ten error bars above both the old one and the promised one.
+
+    Otherwise the state goes back: parameters, chains, memory of the optimiser and of the preconditioner are those
+    before the step, the random key is a new one derived from the old. The shift of the preconditioner grows tenfold
+    (without one, updates shrink to a quarter) and comes back to what was asked as steps are taken. After `patience`
+    steps in a row that were not taken the run ends with status `diverged`, a sentence that says why, and the last good
+    state.
+
+    Args:
+        length: longest step, in radians; 0.1 to 0.3 is usual.
+        effective: least effective share of the samples after the step.
+        share: share of the samples that judge a step.
+        patience: steps in a row that may be refused.
+    """
+
+    length: float | int | Array = 0.3
+    effective: float | int | Array = 0.5
+    share: float | int = eqx.field(default=0.25, static=True)
+    patience: int = eqx.field(default=5, static=True)
+
+    def init(self) -> Guard:
+        """Nothing remembered."""
+        one, zero, none = jnp.ones(()), jnp.zeros(()), jnp.array(0, jnp.int32)
+        return Guard(one, one, zero, zero, jnp.array(False), none, none)
+
+    def believed(self, guard: Guard, energy: Stats) -> tuple[Array, Array]:
+        """Whether fresh samples confirm the step before, and the reason if not."""
+        finite = jnp.isfinite(energy.mean) & jnp.isfinite(energy.variance)
+        slack = _JUMP * jnp.hypot(guard.error, _known(energy.error)) + 1e-9 * jnp.abs(guard.highest)
+        jump = guard.known & (energy.mean > guard.highest + slack)
+        return finite & ~jump, jnp.where(finite, int(Reason.JUMP), int(Reason.NOT_FINITE))
+
+    def damped(self, rule: AbstractPreconditioner | None, guard: Guard) -> tuple[AbstractPreconditioner | None, Array]:
+        """The preconditioner with its shift grown, or a factor of the updates where it has none."""
+        inner = getattr(rule, "rule", rule)  # of a rule with momentum: what it solves with
+        shift = getattr(inner, "shift", None)
+        if rule is None or shift is None:
+            return rule, guard.scale
+        return rule.with_shift(jnp.asarray(shift) * guard.stiffness), jnp.ones(())
+
+    def judge(
+        self, state: AbstractState, samples: Samples, local: Array, hamiltonian: Any, change: Params
+    ) -> tuple[Params, Verdict]:
+        """Shorten a change of the parameters, and judge the step by the energy after it."""
+        rows, local = _some(samples, local, self.share)
+        turned = turn(state.ansatz, state.params, rows.x, change, state.chunk)
+        turned = turned - rows.mean(turned)
+        slope = 2 * rows.mean(jnp.real(jnp.conj(turned) * (local - rows.mean(local))))
+        length = jnp.sqrt(rows.mean(jnp.abs(turned) ** 2))
+        change, scale = cap(change, length, self.length)
+        slope, length = slope * scale, length * scale
+        moved = state.with_params(tree.axpy(1.0, change, state.params))
+        log_new = moved.log_psi(rows.x)
+        new = moved.local_values(hamiltonian, Samples(rows.x, rows.weights, log_new, rows.chains))
+        trial = reweigh(rows, log_new, local, new)
+        sigma = jnp.sqrt(rows.mean(jnp.abs(local - rows.mean(local)) ** 2))
+        rounding = 1e-9 * jnp.abs(rows.mean(local))
+        slack = 2 * sigma * length + 3 * _known(trial.error) + rounding
+        finite = tree.all_finite(change) & jnp.isfinite(trial.change) & jnp.isfinite(length)
+        near, covered = jnp.abs(trial.change - slope) <= slack, trial.effective >= self.effective
+        reason = jnp.where(covered, int(Reason.PREDICTION), int(Reason.OVERLAP))
+        reason = jnp.where(finite, reason, int(Reason.NOT_FINITE))
+        return change, Verdict(
+            finite & near & covered, reason, slope, trial.change, trial.error, trial.effective, length
+        )
+
+    def remember(
+        self, guard: Guard, energy: Stats, verdict: Verdict, believed: Array, taken: Array, health: Health
+    ) -> Guard:
+        """The guard after a step; refusals count until fresh samples have confirmed a step that was taken."""
+        promised = energy.mean + jnp.where(taken, verdict.change, 0.0)
+        error = jnp.hypot(_known(energy.error), jnp.where(taken, _known(verdict.error), 0.0))
+        stuck = jnp.any(health.troubles[1:3])
+        kept = jnp.where(guard.known, 0, guard.rejected)
+        return Guard(
+            stiffness=jnp.where(taken, jnp.maximum(guard.stiffness / 2, 1.0), guard.stiffness * 10),
+            scale=jnp.where(taken, jnp.minimum(guard.scale * 2, 1.0), guard.scale / 4),
+            highest=jnp.where(believed, jnp.maximum(energy.mean, promised), 0.0),
+            error=jnp.where(believed, error, 0.0),
+            known=believed,
+            rejected=jnp.where(taken, kept, guard.rejected + 1),
+            stuck=jnp.where(stuck, guard.stuck + 1, 0),
+        )
+
+    def outcome(self, guard: Guard, reason: Array, below: Array, health: Health) -> tuple[Array, Array]:
+        """Status and reason after a step."""
+        sampling = jnp.where(health.troubles[1], int(Reason.FROZEN), int(Reason.STILL))
+        status, why = jnp.array(int(Status.RUNNING)), jnp.array(int(Reason.NONE))
+        for there, code, cause in (
+            (guard.stuck >= PERSISTS, Status.STALLED, sampling),
+            (guard.rejected >= self.patience, Status.DIVERGED, reason),
+            (below, Status.DIVERGED, jnp.array(int(Reason.BELOW_BOUND))),
+        ):
+            status, why = jnp.where(there, int(code), status), jnp.where(there, cause, why)
+        return status, why
+
+
+def chosen(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
+    """One of two trees, typed keys included."""
+
+    def pick(a: Any, b: Any) -> Any:
+        if not isinstance(a, jax.Array):
+            return a
+        return jax.lax.select(jnp.broadcast_to(condition, a.shape), _clone(a), _clone(b))
+
+    return jax.tree.map(pick, yes, no)
+
+
+def copied(point: PyTree) -> PyTree:
+    """The same numbers in a tree that shares no random key with the first."""
+    return jax.tree.map(_clone, point)
+
+
+def _clone(leaf: Any) -> Any:
+    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.clone(leaf) if is_key else leaf
+
+
+def rekeyed(point: dict, number: Array) -> dict:
+    """A point to try again from: its chains as they were, with a random key made of the old one and a number."""
+    state = point["state"]
+    if not isinstance(state, MCState):
+        return point
+    key = jax.random.fold_in(jax.random.clone(state.sampler_state.key), number)
+    return {**point, "state": eqx.tree_at(lambda s: s.sampler_state.key, state, key)}
+
+
+def _known(error: Array) -> Array:
+    """An error bar, zero where there is none."""
+    return jnp.where(jnp.isfinite(error), error, 0.0)
+
+
+def _some(samples: Samples, local: Array, share: float | int) -> tuple[Samples, Array]:
+    """Whole sweeps of all chains, or of one sweep a part of the chains; a full sum is taken whole."""
+    if samples.chains is None:
+        return samples, local
+    length = samples.x.shape[0] // samples.chains
+    if length > 1:
+        rows, chains = samples.chains * max(1, round(share * length)), samples.chains
+    else:
+        rows = chains = min(samples.chains, max(64, round(share * samples.chains)))
+    weights = samples.weights[:rows]
+    return Samples(samples.x[:rows], weights / jnp.sum(weights), samples.log_psi[:rows], chains), local[:rows]
