@@ -3,6 +3,7 @@
 from symmetries import axial, cubic
 from symmetries._errors import GradketError, SymmetryError
 from symmetries.action import Action
+from symmetries.antiperiodic import antiperiodic_group
 from symmetries.automorphism import Automorphisms, automorphisms
 from symmetries.characters import CharacterTable, Irrep, character_table
 from symmetries.crystal import Crystal
@@ -40,6 +41,7 @@ __all__ = [
     "SpinFlip",
     "SymmetryError",
     "TimeReversal",
+    "antiperiodic_group",
     "automorphisms",
     "axial",
     "character_table",

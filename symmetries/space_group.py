@@ -35,8 +35,8 @@ class SpaceGroup:
 
     **A twist** $\phi$ is in the phases of the elements (`site_phases`), and only isometries that keep it,
     $V \phi = \phi$, are in the group. The translations still close: $T^L = 1$. So $N$ particles in the sector of
-    label $n$ have $k \cdot T_i = 2\pi n_i + N \phi_i$. (A mirror that turns $\pi$ into $-\pi$ is left out: it would
-    send $n$ to $-n - N$, a different one for each number of particles.)
+    label $n$ have $k \cdot T_i = 2\pi n_i + N \phi_i$. A mirror that turns $\pi$ into $-\pi$ is left out: it would
+    send $n$ to $-n - N$, a different one for each number of particles. `antiperiodic_group` has it.
 
     Build it by `space_group` or `translation_group`.
 
@@ -48,16 +48,20 @@ class SpaceGroup:
         steps: `[p, d, d]`, the isometries on lattice vectors, $R\,a_i = \sum_j W_{ij} a_j$.
         shifts: `[p, d]`, the fractional shifts $w$ in primitive vectors, times `denominator`.
         denominator: see `shifts`; 1 for a symmorphic group.
-        fractions: `[sites, d]`, positions in units of the torus vectors; 0 on open axes.
-        twist: `[d]`, angle across each boundary.
         periodic: whether each axis closes upon itself.
         permutations: `[g, sites]`; element `g` moves site `s` to `permutations[g, s]`.
+        site_phases: `[g, sites]`, $g\,c_s^\dagger g^{-1} = \mathrm{site\_phases}[g, s]\; c_{g(s)}^\dagger$. With a
+            twist $\phi$ they are $e^{i\phi\cdot(f_{g(s)} - f_s)}$ for positions $f$ in units of the torus vectors, else
+            one: the hopping $\sum e^{i \phi \cdot w_{ij}} c_i^\dagger c_j$ over edges with windings $w_{ij}$ is
+            invariant, and they multiply as the elements do.
 
     Example:
         >>> import qml, symmetries
         >>> tilted = symmetries.space_group(qml.lattice.Square([[4, 2], [-2, 4]]))
         >>> tilted.order, tilted.point_group.characters.labels, len(tilted.momenta())
         (80, ('A', 'B', 'E+', 'E-'), 20)
+        >>> symmetries.translation_group(qml.lattice.Chain(4, twist=3.141592653589793)).site_phases[1].round(3)
+        array([ 0.707+0.707j,  0.707+0.707j,  0.707+0.707j, -0.707-0.707j])
     """
 
     cell: Float[np.ndarray, "d d"]
@@ -67,10 +71,9 @@ class SpaceGroup:
     steps: Int[np.ndarray, "p d d"]
     shifts: Int[np.ndarray, "p d"]
     denominator: int
-    fractions: Float[np.ndarray, "sites d"]
-    twist: Float[np.ndarray, " d"]
     periodic: tuple[bool, ...]
     permutations: Int[np.ndarray, "g sites"]
+    site_phases: Complex[np.ndarray, "g sites"]
 
     @property
     def order(self) -> int:
@@ -147,25 +150,6 @@ class SpaceGroup:
         matrix = self.point_group.matrices[self.point_parts[element]]
         moves = self.translations[element] + self.shifts[self.point_parts[element]] / self.denominator
         return isometry_name(matrix, self.origin - matrix @ self.origin + moves @ self.cell)
-
-    @cached_property
-    def site_phases(self) -> Complex[np.ndarray, "g sites"]:
-        r"""Phase of each element for a particle on site `s`, $e^{i \phi \cdot (f_{g(s)} - f_s)}$ with a twist $\phi$.
-
-        With $g\,c_s^\dagger g^{-1} = \mathrm{site\_phases}[g, s]\; c_{g(s)}^\dagger$ the hopping
-        $\sum e^{i \phi \cdot w_{ij}} c_i^\dagger c_j$ over edges with windings $w_{ij}$ is invariant, and the phases
-        multiply as the elements do. All ones without a twist.
-
-        Example:
-            >>> import qml, symmetries
-            >>> group = symmetries.translation_group(qml.lattice.Chain(4, twist=3.141592653589793))
-            >>> group.site_phases[1].round(3)
-            array([ 0.707+0.707j,  0.707+0.707j,  0.707+0.707j, -0.707-0.707j])
-        """
-        angles = self.fractions @ self.twist
-        if not self.twist.any():
-            return np.ones_like(self.permutations, complex)
-        return np.exp(1j * (angles[self.permutations] - angles[None, :]))
 
     def momenta(self) -> tuple[tuple[int, ...], ...]:
         """Labels of all momenta, in lexicographic order; those of `qml.lattice.Lattice.momentum_numbers`.
@@ -383,6 +367,7 @@ def _build(crystal: Crystal, found: Isometries) -> SpaceGroup:
     periodic = np.asarray(crystal.periodic, bool)
     rows, positions = torus_rows(crystal), np.asarray(crystal.positions, float)
     fractions = np.where(periodic[None, :], positions @ np.linalg.inv(rows @ np.asarray(crystal.cell, float)), 0.0)
+    angles, permutations = fractions @ np.asarray(crystal.twist, float), site_permutations(crystal, found)
     return SpaceGroup(
         np.asarray(crystal.cell, float),
         rows,
@@ -391,8 +376,7 @@ def _build(crystal: Crystal, found: Isometries) -> SpaceGroup:
         found.steps,
         found.shifts,
         found.denominator,
-        fractions,
-        np.asarray(crystal.twist, float),
         tuple(periodic.tolist()),
-        site_permutations(crystal, found),
+        permutations,
+        np.exp(1j * (angles[permutations] - angles[None, :])),
     )
