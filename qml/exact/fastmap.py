@@ -17,6 +17,7 @@ from qml.operator.strings import PHASES
 _WINDOW = 5  # bits of a window; its matrix is dense
 _TABLE_BYTES = 2**30  # partner tables of an exchange are stored up to this size
 _LARGEST = 2**30  # states
+_WRITTEN_OUT = 24  # exchanges in one pass over the vector; more are looped over
 
 
 def fast_map(operator: AbstractOperator) -> Map:
@@ -54,7 +55,7 @@ class WindowMap(eqx.Module):
 
     diagonal: Inexact[Array, " size"] | Int[Array, " size"]
     scale: Inexact[Array, ""]  # of a diagonal of small whole numbers
-    matrices: tuple[Inexact[Array, "_ _"], ...]
+    matrices: tuple[Inexact[Array, "..."], ...]  # [side, side], of inner windows once for each pattern of higher bits
     crossing: tuple[Array, Array, Array]  # flips, masks, values [groups] of what touches several windows
 
     def __call__(self, vector: Array) -> Array:
@@ -62,15 +63,14 @@ class WindowMap(eqx.Module):
         out = self.scale * self.diagonal.astype(self.scale.dtype) * vector
         left, right = 1, vector.shape[0]
         for matrix in self.matrices:  # the first window holds the highest bits
-            side = matrix.shape[0]
+            side = matrix.shape[-1]
             right //= side
             if left == 1:
                 new = matrix @ vector.reshape(side, right)
             elif right == 1:
                 new = vector.reshape(left, side) @ matrix.T
             else:
-                same = jnp.broadcast_to(matrix[None], (left, side, side))
-                new = same @ vector.reshape(left, side, right)
+                new = matrix @ vector.reshape(left, side, right)
             out, left = out + new.reshape(-1), left * side
         if not self.crossing[0].shape[0]:
             return out
@@ -95,9 +95,14 @@ class ExchangeMap(eqx.Module):
         """The product, `[size] -> [size]`."""
 
         def add(out: Array, bond: tuple[Array, Array]) -> tuple[Array, None]:
-            return out + bond[1] * vector.at[bond[0]].get(mode="promise_in_bounds"), None
+            return out + bond[1] * vector.at[bond[0].astype(jnp.uint32)].get(mode="promise_in_bounds"), None
 
-        return jax.lax.scan(add, self.diagonal * vector, (self.partners, self.values))[0]
+        out, bonds = self.diagonal * vector, (self.partners, self.values)
+        if len(self.values) > _WRITTEN_OUT:
+            return jax.lax.scan(add, out, bonds)[0]
+        for bond in zip(*bonds):
+            out, _ = add(out, bond)
+        return out
 
 
 def elements(operator: PauliSum) -> np.ndarray:
@@ -111,7 +116,7 @@ def _windows(operator: PauliSum) -> WindowMap:
     strings, n = operator.strings, operator.hilbert.n_sites
     values = elements(operator)
     count = -(-n // _WINDOW)
-    widths = [n // count + (i < n % count) for i in range(count)]
+    widths = [(n + i) // count for i in range(count)]  # the last is the widest: copies for inner windows stay small
     ends = n - np.cumsum(widths)  # lowest bit of each window
     matrices = [np.zeros((2**w, 2**w), values.dtype) for w in widths]
     touched, crossing = [False] * count, []
@@ -134,9 +139,9 @@ def _windows(operator: PauliSum) -> WindowMap:
         np.array([strings.signs[k] for k in crossing], bits),
         values[crossing],
     )
-    return WindowMap(
-        jax.device_put(diagonal), jax.device_put(scale), tuple(map(jax.device_put, matrices)), jax.device_put(across)
-    )
+    for w in range(1, count - 1):  # to copy them here takes no compiler
+        matrices[w] = np.repeat(matrices[w][None], 2 ** (n - int(ends[w]) - widths[w]), axis=0)
+    return WindowMap(*jax.device_put((diagonal, scale, tuple(matrices), across)))
 
 
 def _diagonal(operator: PauliSum, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

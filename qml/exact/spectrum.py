@@ -4,7 +4,6 @@ from typing import Any, final
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -92,7 +91,7 @@ def ground_state(
     )
     start = None if k > 1 else positive_start(operator) if basis is None else sector_start(operator, basis)
     pairs = krylov.lowest(linear_map, size, k, dtype, seed, tolerance, start)
-    return EigenResult(jnp.asarray(pairs.values), pairs.vectors, jnp.asarray(pairs.residuals))
+    return EigenResult(*jax.device_put((pairs.values, pairs.vectors, pairs.residuals)))
 
 
 def spectrum(operator: AbstractOperator, hilbert: AbstractHilbert | None = None, *, sector: Any = None) -> EigenResult:
@@ -118,7 +117,7 @@ def spectrum(operator: AbstractOperator, hilbert: AbstractHilbert | None = None,
     matrix = np.asarray(operator.to_dense() if sector is None else sector_matrix(operator, sector))
     energies, vectors = dense_eigh(matrix)
     residuals = np.linalg.norm(matrix @ vectors - vectors * energies, axis=0)
-    return EigenResult(jnp.asarray(energies), jnp.asarray(vectors.T), jnp.asarray(residuals))
+    return EigenResult(*jax.device_put((energies, vectors.T, residuals)))
 
 
 def dense_eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

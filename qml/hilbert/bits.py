@@ -131,8 +131,7 @@ def make_bits(space: Any) -> Bits:
     if not space.is_constrained or n > 2 * _TABLE:
         return Bits(space, 0)
     shift = n - n // 2
-    high, low, start, order = _tables(space._block, shift)
-    return Bits(space, shift, jnp.asarray(high), jnp.asarray(low), jnp.asarray(start), jnp.asarray(order))
+    return Bits(space, shift, *jax.device_put(_tables(space._block, shift)))  # compiles nothing, unlike jnp.asarray
 
 
 @functools.lru_cache(maxsize=8)

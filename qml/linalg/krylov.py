@@ -2,10 +2,14 @@
 
 A map is any callable that is a pytree (an `equinox.Module`), so that its arrays are traced and one compiled program
 serves all couplings. Lanczos keeps its basis where it is small, and else runs twice with a few vectors.
+
+One step is one program, called from a Python loop: on vectors worth it a call and the two numbers it gives back are
+nothing beside a product, while a compiled loop over steps takes longer to compile than most runs last.
 """
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +20,7 @@ import scipy.linalg
 from qml._core.errors import ConvergenceError
 from qml._core.types import Array, Inexact
 
-_CHUNK = 10  # Lanczos steps between two looks at the tridiagonal matrix
+_CHUNK = 5  # Lanczos steps between two looks at the tridiagonal matrix
 _LONGEST = 400  # steps of one run
 _RESTARTS = 12
 _GUARDS = 4  # runs beyond the wanted levels that may be used to resolve nearly degenerate ones
@@ -104,20 +108,16 @@ def lowest(
 def _single(linear_map: Map, start: np.ndarray, tolerance: float) -> tuple[Pairs, float]:
     """The lowest level alone, restarted from itself while that helps: nearly all of it one program."""
     run = _Run(linear_map, np.zeros((0, len(start)), start.dtype), 1, len(start), tolerance)
-    vector, best = start / np.linalg.norm(start), np.inf
+    vector, best, energy = start / np.linalg.norm(start), np.inf, 0.0
     for _ in range(_RESTARTS + 1):
         found, _, norm = _levels(run, vector)
         vector = np.asarray(found[0]) / np.linalg.norm(found[0])
-        kept = _few_bytes(vector)  # a first step from the vector itself gives its energy and its residual
-        _, (alphas, betas), _ = _steps(
-            linear_map, run.locked, _begin(vector, 0 if kept else 1), _zeros(run, kept), kept
-        )
-        residual = float(np.asarray(betas)[0])
+        first = next(_steps(run, vector))  # a first step from the vector itself gives its energy and its residual
+        energy, residual = first.alpha, first.beta
         if residual <= tolerance * norm or residual > 0.5 * best:
             break
         best = residual
-    energy = np.asarray(alphas)[:1].astype(float)
-    return Pairs(energy, jax.device_put(vector[None]), np.array([residual])), tolerance * norm
+    return Pairs(np.array([energy]), jax.device_put(vector[None]), np.array([residual])), tolerance * norm
 
 
 class _Run(NamedTuple):
@@ -164,24 +164,23 @@ def _place(vectors: Array, vector: Array, row: Any) -> Array:
 
 def _levels(run: _Run, start: Any) -> tuple[list[Any], float, float]:
     """Lowest levels in the complement of the known vectors: orthonormal vectors, a lower bound, the size of the map."""
-    keep = _few_bytes(start)
-    kept: list[Array] | None = [] if keep else None
-    alphas, betas, last = np.zeros(0), np.zeros(0), _LONGEST
-    state = _begin(start, 0 if keep else run.wanted)
-    while True:
-        state, (a, b), basis = _steps(run.linear_map, run.locked, state, _zeros(run, keep), keep)
-        alphas, betas = np.append(alphas, a), np.append(betas, b)
+    kept: list[_Step] | None = [] if start.nbytes * _FEWEST <= _KEPT_BYTES else None
+    alphas, betas, last, norm, ended = [], [], _LONGEST, 0.0, False
+    for step in _steps(run, start):
+        alphas.append(step.alpha)
+        betas.append(step.beta)
         if kept is not None:
-            kept.append(basis)
+            kept.append(step)
             kept = kept if start.nbytes * len(betas) <= _KEPT_BYTES else None
-        norm = float(np.max(np.abs(alphas) + 2 * betas))
-        small = np.flatnonzero(betas <= 10 * np.finfo(betas.dtype).eps * norm)
-        length = min(run.free, len(alphas), *(small + 1))
-        levels = (0, min(run.wanted, length) - 1)
+        norm = max(norm, abs(step.alpha) + 2 * step.beta)
+        ended = step.beta <= 10 * np.finfo(start.dtype).eps * norm or len(alphas) == run.free
+        if len(alphas) % _CHUNK and not ended and len(alphas) < last:
+            continue
+        levels = (0, min(run.wanted, len(alphas)) - 1)
         values, weights = scipy.linalg.eigh_tridiagonal(
-            alphas[:length].astype(float), betas[: length - 1].astype(float), select="i", select_range=levels
+            np.array(alphas), np.array(betas[:-1]), select="i", select_range=levels
         )
-        errors = np.zeros(len(values)) if length < len(alphas) else betas[-1] * np.abs(weights[-1])
+        errors = 0 * values if ended else betas[-1] * np.abs(weights[-1])
         good = errors <= 0.3 * run.tolerance * norm
         if good[0] and last == _LONGEST:  # give the further levels half as many steps again
             last = min(last, len(alphas) * 3 // 2)
@@ -189,68 +188,65 @@ def _levels(run: _Run, start: Any) -> tuple[list[Any], float, float]:
             break
     take = good & (np.diff(values, prepend=-np.inf) > 1e-9 * norm)  # a second copy of a level in one run is a ghost
     take[0] = True
-    chosen = np.zeros((length, run.wanted))
-    chosen[:, : np.sum(take)] = weights[:, take]
-    found = np.asarray(_combine(run, start, chosen, kept))
-    return [found[i] for i in range(int(np.sum(take)))], float(values[0] - errors[0]), norm
+    found = _combine(run, start, weights[:, take], kept)
+    return list(found), float(values[0] - errors[0]), norm
 
 
-def _few_bytes(vector: Any) -> bool:
-    return vector.nbytes * _FEWEST <= _KEPT_BYTES
+class _Step(NamedTuple):
+    """A Lanczos vector `scale * vector`, its diagonal element, and its coupling to the next one."""
+
+    vector: Any
+    scale: float
+    alpha: float
+    beta: float
 
 
-def _zeros(run: _Run, keep: bool) -> np.ndarray:
-    return np.zeros((_CHUNK, 0 if keep else run.wanted))
+def _steps(run: _Run, start: Any) -> Iterator[_Step]:
+    """Lanczos steps from a normalised vector in the complement of the known ones, until the next vector is zero."""
+    last, vector, scale, coupling = np.zeros(start.shape, start.dtype), start, 1.0, 0.0
+    while True:
+        rest, alpha, square = _step(run.linear_map, run.locked, last, vector, scale, coupling)
+        beta = math.sqrt(float(square))
+        yield _Step(vector, scale, scale * float(alpha), beta)
+        if not beta:
+            return
+        last, vector, scale, coupling = vector, rest, 1 / beta, beta * scale
 
 
-def _begin(start: Any, totals: int) -> tuple:
-    """State before the first step: previous and current vector, their coupling, the sums of vectors."""
-    real = np.finfo(start.dtype).dtype
-    return np.zeros(start.shape, start.dtype), start, np.zeros((), real), np.zeros((totals, *start.shape), start.dtype)
+@jax.jit
+def _step(linear_map: Map, locked: Array, last: Array, vector: Array, scale: Any, coupling: Any) -> tuple[Array, ...]:
+    """The next vector, not normalised; the last one's product with its image, and the square of the next one's norm.
+
+    Vectors are scaled where they are added up, and numbers between programs: every kernel costs time to compile.
+    """
+    image = _project(locked, scale * linear_map(vector) - coupling * last)
+    alpha = jnp.vdot(vector, image).real
+    rest = image - (alpha * scale * scale) * vector
+    return rest, alpha, jnp.vdot(rest, rest).real
 
 
-def _combine(run: _Run, start: Any, weights: np.ndarray, kept: list[Array] | None) -> Any:
+def _combine(run: _Run, start: Any, weights: np.ndarray, kept: list[_Step] | None) -> Any:
     """Orthonormal sums of the Lanczos vectors of a run: from its basis, or from the same steps once more."""
-    chunks = -(-len(weights) // _CHUNK)
-    pieces = np.pad(weights, ((0, chunks * _CHUNK - len(weights)), (0, 0))).reshape(chunks, _CHUNK, -1)
-    if kept is not None:
-        total = np.zeros((weights.shape[1], *start.shape), start.dtype)
-        for piece, basis in zip(pieces, kept):
-            piece = np.ascontiguousarray(piece.T)
-            total = total + piece @ np.asarray(basis) if _on_host(basis) else _add(total, piece, basis)
-    else:
-        state = _begin(start, weights.shape[1])
-        for piece in pieces:
-            state, *_ = _steps(run.linear_map, run.locked, state, piece, False)
-        total = state[3]
+    total: Any = np.zeros((weights.shape[1], *start.shape), start.dtype)
+    part = np.empty(start.shape, start.dtype)
+    for row, step in zip(weights, _steps(run, start) if kept is None else kept):
+        row = (row * step.scale).astype(total.real.dtype)
+        if not _on_host(step.vector):
+            total = _add(total, row, step.vector)
+            continue
+        for i, weight in enumerate(row):
+            total[i] += np.multiply(step.vector, weight, out=part)
     return total if len(total) == 1 and not len(run.locked) else _orthonormal(run.locked, total)
 
 
-@functools.partial(jax.jit, static_argnums=4)
-def _steps(linear_map: Map, locked: Array, state: tuple, weights: Array, keep: bool) -> tuple[tuple, tuple, Any]:
-    """One Lanczos step for each row of weights; adds `weights * vector` to the sums, or gives the vectors back."""
-
-    def step(state: tuple, row: Array) -> tuple[tuple, tuple]:
-        previous, current, beta, totals = state
-        totals = totals + row.astype(totals.real.dtype)[:, None] * current[None, :]
-        new = linear_map(current) - beta * previous
-        alpha = jnp.vdot(current, new).real
-        new = _project(locked, new - alpha * current)
-        beta = jnp.linalg.norm(new)
-        return (current, new / jnp.where(beta > 0, beta, 1), beta, totals), (alpha, beta, current if keep else None)
-
-    state, (alphas, betas, basis) = jax.lax.scan(step, state, weights)
-    return state, (alphas, betas), basis
-
-
-def _on_host(vector: Array) -> bool:
+def _on_host(vector: Any) -> bool:
     """True on a CPU, where NumPy reads the vector in place and nothing is compiled."""
-    return next(iter(vector.devices())).platform == "cpu"
+    return isinstance(vector, np.ndarray) or next(iter(vector.devices())).platform == "cpu"
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def _add(total: Array, weights: Array, basis: Array) -> Array:
-    return total + weights.astype(total.real.dtype) @ basis
+def _add(total: Array, weights: Array, vector: Array) -> Array:
+    return total + weights[:, None] * vector[None, :]
 
 
 def _project(locked: Array, vector: Array) -> Array:

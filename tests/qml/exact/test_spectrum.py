@@ -102,9 +102,9 @@ def test_couplings_do_not_recompile():
     """Lanczos on the same model with another field compiles nothing new."""
     chain = Chain(10)
     ground_state(Ising(Spin(10), chain, j=-1.0, h=1.0))
-    before = krylov._steps._cache_size()
+    before = krylov._step._cache_size()
     ground_state(Ising(Spin(10), chain, j=-1.0, h=0.7))
-    assert krylov._steps._cache_size() == before
+    assert krylov._step._cache_size() == before
 
 
 def test_gradient_of_an_expectation():
