@@ -1,5 +1,6 @@
 """A stochastic number carries its error: one record for energies, shots, Gibbs fits and loop estimators."""
 
+import functools
 import math
 from typing import Any
 
@@ -182,9 +183,9 @@ def _split_r_hat(values: Array) -> Array:
 def chains_disagree(values: Any) -> Array:
     r"""Whether chains have different means, beyond what their own autocorrelation makes of finite chains.
 
-    Half chains of $h$ values should have means that scatter by $2\tau\sigma^2/h$, with $\tau$, $\sigma^2$ from within
-    them. They disagree where their scatter is larger by four standard deviations of such a ratio, and R-hat is above
-    1.02.
+    The means of half chains of $h$ values should scatter by $2\tau\sigma^2/h$ and a little less for small $h$, with
+    $\tau$ and $\sigma^2$ from within them. They disagree where they scatter by more than a fluctuation of one in a
+    thousand of that, and R-hat is above 1.02. The error of $\tau$ is allowed for.
 
     Args:
         values: `[length, chains]`, real.
@@ -192,7 +193,7 @@ def chains_disagree(values: Any) -> Array:
     Returns:
         A flag; False where half a chain has less than four values, which tells nothing.
 
-    Source: Vehtari et al., Bayesian Anal. 16, 667 (2021).
+    Source: Vehtari et al., Bayesian Anal. 16, 667 (2021), for R-hat.
     """
     values = jnp.asarray(values)
     half = values.shape[0] // 2
@@ -201,16 +202,38 @@ def chains_disagree(values: Any) -> Array:
     halves = jnp.concatenate([values[:half], values[-half:]], axis=1)
     means = jnp.mean(halves, axis=0)
     residual = halves - means[None]
-    scatter = jnp.mean(jnp.abs(residual) ** 2)
-    # residuals from a mean of their own lose the share 2 tau / h of the variance
+    scatter = jnp.mean(residual**2)
+    positive = jnp.where(scatter > 0, scatter, 1.0)
     tau = jnp.maximum(_tau_within(residual, scatter), 0.5)
+    # a residual from a mean of its own lacks the share 2 tau / h of the variance
     own = 1 - jnp.minimum(2 * tau / half, 0.75)
-    expected = 2 * tau / half * scatter / own**2
-    between = jnp.sum((means - jnp.mean(means)) ** 2) / (len(means) - 1)
+    share = 2 * tau / half / own**2
+    freedom, count = len(means) - 1, halves.size
+    correlation = 1 / math.sqrt(count) + jnp.mean(residual[1:] * residual[:-1]) * (half - 1) / half / positive
+    known, expected = _short_chains(min(half, 64))
+    short = jnp.interp(correlation, jnp.asarray(known), jnp.asarray(expected)) * (min(half, 64) / half)
+    limit = (1 - 2 / (9 * freedom) + 3.1 * math.sqrt(2 / (9 * freedom))) ** 3  # chi-square over its mean
+    limit = limit * (1 + 2 * jnp.sqrt(8 * tau / count))
+    between = jnp.sum((means - jnp.mean(means)) ** 2) / freedom
     rounding = (8 * jnp.finfo(means.dtype).eps * jnp.max(jnp.abs(means))) ** 2
-    limit = 1 + 4 * math.sqrt(2 / (len(means) - 1))
-    r_hat = _split_r_hat(values)
-    return (between > limit * expected + rounding) & (r_hat > 1.02)
+    alarm = between > limit * jnp.maximum(share, short) * scatter + rounding
+    return alarm & (_split_r_hat(values) > 1.02)
+
+
+@functools.lru_cache
+def _short_chains(half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of short autoregressive chains: correlation of neighbours as it seems, and variance of the mean over that within.
+
+    Both are smaller, and larger, than in long chains, as residuals are taken from a mean of their own.
+    """
+    seen, ratio = [], []
+    for phi in np.linspace(0, 0.98, 50):
+        covariance = phi ** np.abs(np.arange(half)[:, None] - np.arange(half)[None, :])
+        mean = covariance.mean()
+        inner = covariance - covariance.mean(axis=0)[None, :] - covariance.mean(axis=1)[:, None] + mean
+        seen.append(np.trace(inner, 1) / np.trace(inner))
+        ratio.append(mean / (np.trace(inner) / half))
+    return np.array(seen), np.array(ratio)
 
 
 def format_error(mean: float | complex, error: float) -> str:
