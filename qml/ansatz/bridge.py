@@ -14,9 +14,10 @@ from flax import linen, nnx
 from qml._core.errors import GradketError, ShapeError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Params
-from qml.ansatz.autoregressive import Conditionals, DirectlySampled
+from qml.ansatz.combine import Combination
+from qml.ansatz.conditionals import Conditionals, DirectlySampled
 from qml.ansatz.layers import MadeForSpace
-from qml.ansatz.symmetrise import Projection, Symmetrised, call_projection, invariances
+from qml.ansatz.symmetrise import Projection, Symmetrised, invariances
 from qml.ansatz.updates import LocallyUpdated, LocalUpdate
 from qml.hilbert import AbstractHilbert
 
@@ -129,8 +130,9 @@ def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Par
     dtype = _check_output(apply, params, hilbert.n_sites, name)
     if not isinstance(hilbert, AbstractHilbert):
         return Ansatz(apply, hilbert.n_sites, dtype, name), params
-    updates = model.local_update(hilbert) if isinstance(model, LocallyUpdated) else None
-    conditionals = model.autoregressive(hilbert) if isinstance(model, DirectlySampled) else None
+    made = apply if isinstance(model, Symmetrised | Combination) else model
+    updates = made.local_update(hilbert) if isinstance(made, LocallyUpdated) else None
+    conditionals = made.autoregressive(hilbert) if isinstance(made, DirectlySampled) else None
     return Ansatz(apply, hilbert.n_sites, dtype, name, updates, conditionals), params
 
 
@@ -138,11 +140,13 @@ def _split(model: Any, hilbert: Any, key: Any) -> tuple[Callable[..., Any], Para
     name, n_sites = type(model).__name__, hilbert.n_sites
     if isinstance(model, Symmetrised):
         inner, params = to_ansatz(model.model, hilbert, key=key)
-        return (
-            _Bound(call_projection, Projection.of(inner, model.sector, hilbert, invariances(model.model))),
-            params,
-            f"Symmetrised({inner.name})",
-        )
+        projection = Projection.of(inner, model.sector, hilbert, invariances(model.model))
+        return projection, params, projection.name
+    if isinstance(model, Combination):
+        keys = [None] * len(model.models) if key is None else jax.random.split(key, len(model.models))
+        inner, params = zip(*[to_ansatz(m, hilbert, key=k) for m, k in zip(model.models, keys, strict=True)])
+        function = model.bind(inner)
+        return function, model.parameters(params), function.name
     if isinstance(model, nnx.Module):
         _refuse_batch_layers(model)
         if isinstance(model, MadeForSpace):

@@ -8,10 +8,11 @@ from flax import nnx
 
 from qml._core.errors import ShapeError
 from qml._core.types import Array
+from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import parameter_dtype, scaled_gelu, sites_of
 
 
-class MLP(nnx.Module):
+class MLP(Combinable, nnx.Module):
     r"""Residual multi-layer perceptron with real parameters, $\log\psi = A(x) + i\,\phi(x)$.
 
     $y_0 = W_0 x + b_0$, $y_{l+1} = y_l + W_l\,g(y_l) + b_l$ with $g$ = gelu; $A$ and $\phi$ are linear in $g(y)$.

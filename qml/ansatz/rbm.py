@@ -10,11 +10,12 @@ from flax import nnx
 
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Params
+from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import log_cosh, normal, parameter_dtype, sites_of
 from qml.ansatz.updates import LocalUpdate
 
 
-class RBM(nnx.Module):
+class RBM(Combinable, nnx.Module):
     r"""Restricted Boltzmann machine with `alpha * sites` hidden units.
 
     $\log\psi(x) = \sum_i a_i x_i + \sum_j \log\cosh\bigl(b_j + \sum_i x_i W_{ij}\bigr)$.

@@ -8,12 +8,15 @@ import numpy as np
 
 from qml._core.errors import SymmetryError
 from qml._core.types import Array, Params
+from qml.ansatz.combine import Combinable
+from qml.ansatz.image_updates import ProjectionUpdate
 from qml.ansatz.layers import log_sum_exp
+from qml.ansatz.updates import LocalUpdate
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class Symmetrised:
+class Symmetrised(Combinable):
     r"""Any model, projected onto a sector: $\psi_P(x) = \sum_g \chi_g\,\overline{f_g(x)}\,\psi(g x)$.
 
     Here $g|x\rangle = f_g(x)\,|g x\rangle$ is the action of the sector on the space of the state: signs of fermions,
@@ -185,14 +188,27 @@ class Projection:
             )
         return cls(inner, images, tuple(tuple(coset) for coset in cosets.tolist()))
 
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return f"Symmetrised({self.inner.name})"
 
-def call_projection(constants: Projection, params: Params, x: Array) -> Array:
-    """log psi of the projected model for `x[batch, sites]`."""
-    images, cosets = constants.images, np.array(constants.cosets)
-    moved = images.configurations(x, cosets[:, 0])
-    values = constants.inner.log_psi(params, moved.reshape(-1, x.shape[-1])).reshape(x.shape[0], -1)
-    if images.action.is_trivial:  # known when compiling
-        weights = np.array(images.characters)[cosets].sum(axis=1)[None, :]
-    else:
-        weights = jnp.sum(images.coefficients(x)[:, cosets], axis=2)
-    return log_sum_exp(weights, values, constants.inner.is_complex or not images.positive)
+    def __call__(self, params: Params, x: Array) -> Array:
+        """log psi of the projected model for `x[batch, sites]`."""
+        moved = self.images.configurations(x, np.array(self.cosets)[:, 0])
+        values = self.inner.log_psi(params, moved.reshape(-1, x.shape[-1])).reshape(x.shape[0], -1)
+        return self.total(x, values)
+
+    def total(self, x: Array, values: Array) -> Array:
+        """log psi of the projected model from those of the inner one, `[batch, cosets]`."""
+        images, cosets = self.images, np.array(self.cosets)
+        if images.action.is_trivial:  # known when compiling
+            weights = np.array(images.characters)[cosets].sum(axis=1)[None, :]
+        else:
+            weights = jnp.sum(images.coefficients(x)[:, cosets], axis=2)
+        return log_sum_exp(weights, values, self.inner.is_complex or not images.positive)
+
+    def local_update(self, hilbert: Any) -> LocalUpdate | None:
+        """The updates of all images, where the model knows them; not for fermions, whose signs cost as much."""
+        known = self.inner.updates is not None and not self.images.action.fermionic
+        return ProjectionUpdate(self) if known else None

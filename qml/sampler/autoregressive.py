@@ -11,8 +11,8 @@ from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Int, Params, RandomKey
-from qml.ansatz.autoregressive import Alphabet, Conditionals
 from qml.ansatz.bridge import Ansatz
+from qml.ansatz.conditionals import Alphabet, Conditionals
 from qml.sampler.base import AbstractSampler, SamplerState
 
 _MEMORY = 2**28  # bytes of caches held at once
