@@ -1,6 +1,7 @@
 """What a Monte Carlo state and a full-sum state share."""
 
 import abc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,9 +11,14 @@ import jax.numpy as jnp
 from qml._core.errors import GradketError, SpaceError
 from qml._core.types import Array, Complex, Inexact, Params
 from qml.ansatz.bridge import Ansatz
+from qml.estimate.correlators import correlations, order_parameter, structure_factor
+from qml.estimate.covariance import Joint, combine, joint
+from qml.estimate.entropy import renyi2
+from qml.estimate.fidelity import infidelity, overlap
 from qml.estimate.local import local_values, log_psi_of
 from qml.estimate.samples import Samples
 from qml.estimate.stats import Stats
+from qml.estimate.zero_variance import v_score
 from qml.operator.base import AbstractOperator
 
 _LIMIT = 2**22
@@ -53,6 +59,63 @@ class AbstractState(eqx.Module):
         for operator in jax.tree.leaves(operators, is_leaf=is_operator):
             check_operator(operator, self.hilbert)
         return _expect(self, operators)
+
+    def correlations(self, operators: Any, *, sites: Sequence[int] | None = None, connected: bool = False) -> Stats:
+        r"""Correlations $\langle A_i B_j\rangle$ of all pairs of sites, see `estimate.correlations`."""
+        return correlations(
+            *self._parts(), self.sample()[1], operators, sites=sites, connected=connected, chunk=self.chunk
+        )
+
+    def structure_factor(
+        self,
+        lattice: Any,
+        operators: Any,
+        *,
+        momenta: Any = None,
+        sublattices: bool = False,
+        connected: bool = False,
+    ) -> Stats:
+        """Static structure factor on the momenta of a lattice, see `estimate.structure_factor`."""
+        options = {"momenta": momenta, "sublattices": sublattices, "connected": connected, "chunk": self.chunk}
+        return structure_factor(*self._parts(), self.sample()[1], lattice, operators, **options)
+
+    def order_parameter(self, weights: Any, operators: Any) -> Stats:
+        """Squared order parameter with a weight for each site, see `estimate.order_parameter`."""
+        return order_parameter(*self._parts(), self.sample()[1], weights, operators, chunk=self.chunk)
+
+    def renyi2(self, sites: Sequence[int]) -> Stats:
+        """Renyi-2 entropy of some sites, see `estimate.renyi2`."""
+        return renyi2(*self._parts(), self.sample()[1], sites, chunk=self.chunk)
+
+    def infidelity(self, other: "AbstractState", *, control: bool = True) -> Stats:
+        """Infidelity with another state, sampled independently of this one, see `estimate.infidelity`."""
+        return infidelity(*_meet(self, other), control=control)
+
+    def overlap(self, other: "AbstractState") -> Stats:
+        r"""$\langle\psi|\phi\rangle$ of normalised states, this one first, see `estimate.overlap`."""
+        return overlap(*_meet(self, other))
+
+    def v_score(self, hamiltonian: Any, *, size: float | None = None) -> Stats:
+        """Variance in units of the energy squared, see `estimate.v_score`."""
+        check_operator(hamiltonian, self.hilbert)
+        _, samples = self.sample()
+        return v_score(self.hilbert, samples, self.local_values(hamiltonian, samples), hamiltonian, size=size)
+
+    def combine(self, function: Callable[[Any], Any], operators: Any) -> Any:
+        """A function of the expectation values of a tree of operators, with its error, see `estimate.combine`."""
+        return combine(function, self._local_tree(operators))
+
+    def joint(self, operators: Any) -> Joint:
+        """Expectation values of a tree of operators with their covariance, see `estimate.joint`."""
+        return joint(*self._local_tree(operators))
+
+    def _local_tree(self, operators: Any) -> tuple[Samples, Any]:
+        for operator in jax.tree.leaves(operators, is_leaf=is_operator):
+            check_operator(operator, self.hilbert)
+        return _local_tree(self, operators)
+
+    def _parts(self) -> tuple[Ansatz, Params, Any]:
+        return self.ansatz, self.params, self.hilbert
 
     def with_params(self, params: Params) -> "AbstractState":
         """The same state with other parameters."""
@@ -122,6 +185,36 @@ def _amplitudes(state: AbstractState) -> Array:
     log_psi = state.log_psi(state.hilbert.all_states())
     psi = jnp.exp(log_psi - jnp.max(log_psi.real))
     return psi / jnp.linalg.norm(psi)
+
+
+def _meet(first: AbstractState, second: AbstractState) -> tuple[Samples, Array, Samples, Array]:
+    """Samples of two states, and log psi of the other one at each."""
+    if first.hilbert != second.hilbert:
+        raise SpaceError(
+            "These states are on different spaces.",
+            got=second.hilbert,
+            expected=first.hilbert,
+            try_="two states of one space",
+        )
+    return _met(first, second)
+
+
+@jax.jit
+def _met(first: AbstractState, second: AbstractState) -> tuple[Samples, Array, Samples, Array]:
+    # states made of each other have the same key and chains: the second draw of one is independent of the other
+    (_, x), (_, y) = first.sample(), second.sample()[0].sample()
+    return x, second.log_psi(x.x), y, first.log_psi(y.x)
+
+
+@jax.jit
+def _local_tree(state: AbstractState, operators: Any) -> tuple[Samples, Any]:
+    _, samples = state.sample()
+
+    def one(operator: Any) -> Array:
+        local = state.local_values(operator, samples)
+        return local.real if operator.is_hermitian else local
+
+    return samples, jax.tree.map(one, operators, is_leaf=is_operator)
 
 
 @jax.jit
