@@ -9,6 +9,7 @@ from flax import nnx
 
 from qml._core.types import Array, Float
 from qml.ansatz.blocks import Dense, Expansion, LayerNorm, LogCoshHead, checked_dtypes, checked_sizes
+from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import normal
 from qml.ansatz.tokens import Tokens
 
@@ -75,7 +76,7 @@ def _padded(tokens: Tokens, table: np.ndarray, y: Array) -> Array:
     return jnp.pad(y, ((0, 0), (0, 1), (0, 0))) if (table == tokens.count).any() else y
 
 
-class ResConv(nnx.Module):
+class ResConv(Combinable, nnx.Module):
     r"""Deep residual convolutional network on the cells, or patches, of any lattice.
 
     $y = K_e * x$; in each block $y \leftarrow y + K_2 * g(K_1 * \mathrm{LN}\,y)$ with $g$ = GELU; then
@@ -146,7 +147,7 @@ class ResConv(nnx.Module):
         return self.head(y)
 
 
-class ConvNeXt(nnx.Module):
+class ConvNeXt(Combinable, nnx.Module):
     r"""Convolutional network in the manner of ConvNeXt, on the cells, or patches, of any lattice.
 
     $y_i = W_e x_{(i)} + b_e$ on patch $i$; in each block $y \leftarrow y + \mathrm{MLP}(\mathrm{LN}(k * y))$ with a

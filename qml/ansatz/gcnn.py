@@ -1,5 +1,6 @@
 """Group-equivariant convolutional network over any finite group that permutes the sites."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from flax import nnx
 from qml._core.errors import ShapeError, SymmetryError
 from qml._core.types import Array
 from qml.ansatz.combine import Combinable
+from qml.ansatz.group_fourier import group_convolution
 from qml.ansatz.layers import log_sum_exp, normal, parameter_dtype, scaled_gelu
 from qml.ansatz.symmetrise import Images
 
@@ -31,12 +33,20 @@ class GCNN(Combinable, nnx.Module):
         layers: number of layers, the lifting one included, >= 1.
         features: features per group element, >= 1.
         phase: whether there is a phase $\phi$. Without it, and with positive characters, log psi is real.
+        mode: how layers convolve: `"fft"` in the irreps of an abelian normal subgroup, such as the translations,
+            `"irreps"` in those of the whole group, `"dense"` by a matrix, `"auto"` the one with the fewest operations.
+            The value is the same.
+        residual: whether layers add to the features, or replace them.
+        head: False leaves out $A$ and $\phi$: every feature is a log amplitude,
+            $\psi(x) = \sum_{gc} \bar\chi_g\, \overline{\gamma_g(x)}\, e^{y_{gc}}$, and `phase` is not used.
+        activation: $\sigma$, applied to numbers one by one.
         dtype: of the parameters, real.
         hilbert: the space of the configurations; spins 1/2 if left out. Needed for particles and higher spins.
         rngs: random streams of Flax.
 
     Raises:
         ShapeError: a size is out of range, or the dtype is complex.
+        ConfigError: there is no such mode.
         SymmetryError: this is no sector, or it has no representation on the space.
 
     Example:
@@ -58,6 +68,10 @@ class GCNN(Combinable, nnx.Module):
         layers: int = 2,
         features: int = 4,
         phase: bool = True,
+        mode: str = "auto",
+        residual: bool = True,
+        head: bool = True,
+        activation: Callable[[Array], Array] = scaled_gelu,
         dtype: Any = float,
         hilbert: Any = None,
         rngs: nnx.Rngs,
@@ -72,17 +86,17 @@ class GCNN(Combinable, nnx.Module):
             )
         self.sector, self.images = sector, Images.of(sector, hilbert)
         order, sites = self.images.action.permutations.shape
-        products = np.asarray(sector.group.product_table)
-        self.products = products
-        self.relative = products[np.asarray(sector.group.inverse)]
-        self.complex_out = bool(phase or not self.images.positive)
+        self.convolution = group_convolution(sector, features, mode)
+        self.residual, self.activation = residual, activation
+        self.complex_out = bool((phase and head) or not self.images.positive)
         self.lift = nnx.Param(normal(rngs.params(), (features, sites), dtype, sites**-0.5))
         std = (features * order) ** -0.5
         self.kernels = nnx.List(
             [nnx.Param(normal(rngs.params(), (features, features, order), dtype, std)) for _ in range(layers - 1)]
         )
         self.biases = nnx.List([nnx.Param(jnp.zeros((features,), dtype)) for _ in range(layers)])
-        self.head = nnx.Param(normal(rngs.params(), (2 if phase else 1, features), dtype, 0.1 * features**-0.5))
+        heads = 2 if phase else 1
+        self.head = nnx.Param(normal(rngs.params(), (heads, features), dtype, 0.1 * features**-0.5)) if head else None
 
     def check_space(self, hilbert: Any) -> None:
         """Raise if the sector acts otherwise on a space than on the one this network was made for.
@@ -101,40 +115,34 @@ class GCNN(Combinable, nnx.Module):
             )
 
     def __call__(self, x: Array) -> Array:
-        moved = self.images.configurations(x, list(self.images.inverse))
-        y = jnp.einsum("cs,bgs->bcg", self.lift[...], moved)
-        y = y + self.biases[0][...][None, :, None]
+        elements = self.convolution.elements
+        y = self._lifted(x, elements) + self.biases[0][...][None, :, None]
         for kernel, bias in zip(self.kernels, list(self.biases)[1:], strict=True):
-            z = group_convolution(kernel[...], scaled_gelu(y), jnp.asarray(self.relative), jnp.asarray(self.products))
-            y = y + z + bias[...][None, :, None]
+            z = self.convolution(kernel[...], self.activation(y)) + bias[...][None, :, None]
+            y = y + z if self.residual else z
+        weights = self.images.coefficients(x, np.asarray(self.images.inverse)[elements])
+        if self.head is None:
+            terms = jnp.tile(weights, (1, y.shape[1]))
+            return log_sum_exp(terms, y.reshape(y.shape[0], -1), self.complex_out)
         out = jnp.einsum("oc,bcg->obg", self.head[...], jax.nn.gelu(y))
         log_values = jax.lax.complex(out[0], out[1]) if out.shape[0] == 2 else out[0]
-        weights = self.images.coefficients(x, list(self.images.inverse))
         return log_sum_exp(weights, log_values, self.complex_out)
 
-
-@jax.custom_jvp
-def group_convolution(kernel: Array, y: Array, relative: Array, products: Array) -> Array:
-    r"""$z_{og} = \sum_{ck} V_{ock}\,y_{c,gk}$: a matrix product with the kernel spread over pairs of group elements.
-
-    Its derivative by the kernel instead gathers the features, which costs `order` times less memory a sample.
-
-    Args:
-        kernel: `[out, in, order]`.
-        y: `[batch, in, order]`.
-        relative: `relative[g, h]` is the element $g^{-1}h$.
-        products: `products[g, k]` is the element $gk$.
-
-    Returns:
-        `[batch, out, order]`.
-    """
-    return jnp.einsum("ocgh,bch->bog", kernel[:, :, relative], y)
-
-
-@group_convolution.defjvp
-def _group_convolution_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    kernel, y, relative, products = primals
-    kernel_dot, y_dot, _, _ = tangents
-    by_kernel = jnp.einsum("ock,bcgk->bog", kernel_dot, y[:, :, products])
-    by_features = jnp.einsum("ocgh,bch->bog", kernel[:, :, relative], y_dot)
-    return group_convolution(kernel, y, relative, products), by_features + by_kernel
+    def _lifted(self, x: Array, elements: np.ndarray) -> Array:
+        """$\\sum_s W_s (g^{-1}x)_s$ `[batch, features, g]`: a product of the configurations with the spread weights."""
+        action, weights = self.images.action, self.lift[...]
+        if x.shape[1] != weights.shape[1]:
+            raise ShapeError(
+                "This GCNN was made for another number of sites.",
+                got=f"x of shape {x.shape}",
+                expected=f"[batch, {weights.shape[1]}]",
+                try_="the space of the sector",
+            )
+        spread = weights[:, action.inverse_permutations[elements]]
+        turned = np.asarray(action.reversed)[elements]
+        if turned.any():
+            spread = jnp.where(turned[None, :, None], -spread, spread)
+        lifted = jnp.einsum("bs,cgs->bcg", x, spread)
+        if self.images.sums and turned.any():  # a reversed local state is the sum minus the state
+            lifted = lifted + self.images.sums * jnp.sum(weights, axis=1)[None, :, None] * turned[None, None, :]
+        return lifted

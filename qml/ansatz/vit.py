@@ -9,6 +9,7 @@ from flax import nnx
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Float
 from qml.ansatz.blocks import Dense, Expansion, LayerNorm, LogCoshHead, checked_dtypes, checked_sizes
+from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import normal
 from qml.ansatz.tokens import Tokens
 
@@ -54,7 +55,7 @@ class FactoredAttention(nnx.Module):
         return self.out(jnp.einsum("hij,bjhe->bihe", self.table(), split).reshape(value.shape))
 
 
-class ViT(nnx.Module):
+class ViT(Combinable, nnx.Module):
     r"""Vision transformer: patches of the lattice as tokens, blocks of factored attention and of an MLP.
 
     $y_i = W_e x_{(i)} + b_e$ on patch $i$; in each block $y \leftarrow y + \mathrm{Attention}(\mathrm{LN}\,y)$,

@@ -1,6 +1,5 @@
 """Symmetric networks: they lie in their sector, whatever the group and the irrep."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from flax import nnx
 import symmetries
 from qml._core.errors import ShapeError, SymmetryError
 from qml.ansatz import GCNN, MLP, Symmetrised, to_ansatz
-from qml.ansatz.gcnn import group_convolution
 from qml.hilbert import Boson, Spin, SpinfulFermion, SpinlessFermion
 from qml.lattice import Chain, Square
 
@@ -73,24 +71,6 @@ def test_positive_state_of_the_trivial_irrep_is_real():
     turning = symmetries.Sector(CHAIN, momentum=(3,))
     psi, ansatz = amplitudes(GCNN(turning, layers=2, features=2, phase=False, rngs=nnx.Rngs(0)))
     assert ansatz.is_complex and np.any(psi.real < 0) and np.any(psi.real > 0)
-
-
-def test_group_convolution_and_its_derivatives():
-    """The spread kernel and the gathered features are one bilinear map; both derivatives against finite differences."""
-    table = np.asarray(CHAIN.group.product_table)
-    relative = jnp.asarray(table[np.asarray(CHAIN.group.inverse)])
-    table = jnp.asarray(table)
-    keys = jax.random.split(jax.random.key(0), 4)
-    v, y = jax.random.normal(keys[0], (2, 3, 12)), jax.random.normal(keys[1], (5, 3, 12))
-    out = group_convolution(v, y, relative, table)
-    np.testing.assert_allclose(out, np.einsum("ock,bcgk->bog", v, np.asarray(y)[:, :, table]), atol=1e-12)
-    dv, dy = jax.random.normal(keys[2], v.shape), jax.random.normal(keys[3], y.shape)
-    push = jax.jvp(lambda v, y: group_convolution(v, y, relative, table), (v, y), (dv, dy))[1]
-    h = 1e-3  # bilinear: the central difference is exact
-    there, back = (group_convolution(v + s * dv, y + s * dy, relative, table) for s in (h, -h))
-    np.testing.assert_allclose(push, (there - back) / (2 * h), atol=1e-9)
-    pull = jax.vjp(lambda v, y: group_convolution(v, y, relative, table), v, y)[1](out)
-    np.testing.assert_allclose(jnp.vdot(out, push), jnp.vdot(pull[0], dv) + jnp.vdot(pull[1], dy), rtol=1e-12)
 
 
 def test_bad_input():
