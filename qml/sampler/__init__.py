@@ -10,6 +10,7 @@ from qml.sampler.mixture import Mixture, Repeated
 from qml.sampler.moves import GlobalFlip, MultiFlip
 from qml.sampler.restricted import Restricted
 from qml.sampler.rules import AbstractRule, Exchange, LocalFlip
+from qml.sampler.tempering import Tempering
 
 __all__ = [
     "AbstractRule",
@@ -26,5 +27,6 @@ __all__ = [
     "Repeated",
     "Restricted",
     "SamplerState",
+    "Tempering",
     "default_sampler",
 ]

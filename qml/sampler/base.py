@@ -80,6 +80,11 @@ class AbstractSampler(eqx.Module):
         return 2.0
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The rules that moves are counted for in `SamplerState.by_rule`; none without Markov chains."""
+        return ()
+
+    @property
     def independent(self) -> bool:
         """True where all samples are independent of each other, so that chains have no meaning for their statistics."""
         return False

@@ -85,6 +85,11 @@ class Metropolis(AbstractSampler):
         """The power of $|\\psi|$ that is drawn from."""
         return self.power
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rules that moves are counted for."""
+        return self.rule.names
+
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` unless the sampler was made for this space."""
         if hilbert != self.hilbert:
@@ -152,7 +157,7 @@ def _thermalised(sampler: Metropolis, ansatz: Ansatz, params: Params, key: Rando
         def one_sweep(chains: Chains) -> Chains:
             return sweep(sampler.rule, sampler.hilbert, sampler.sweep, sampler.power, chains, wave)
 
-        return thermalise(one_sweep, chains)
+        return thermalise(one_sweep, chains, lambda chains: 2 * chains.log_psi.real)
 
     chains, seen = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
     return chains.close(seen.sweeps * sampler.sweep, None, seen.settled)

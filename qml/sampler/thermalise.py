@@ -1,14 +1,13 @@
 """Burn-in by diagnostics: chains run until their mean has come to rest and they agree with each other."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from qml._core.types import Array, Bool, Float, Int
-from qml.sampler.kernel import Chains
 
 FIRST = 10  # sweeps of one half of the first stage; each stage is twice as long as the one before
 STAGES = 6  # at most: 2 * 10 * (2^6 - 1) = 1260 sweeps
@@ -29,43 +28,46 @@ class Thermalised(eqx.Module):
     settled: Bool[Array, ""]
 
 
-def thermalise(one_sweep: Callable[[Chains], Chains], chains: Chains) -> tuple[Chains, Thermalised]:
-    r"""Run chains in stages of 20, 40, 80, ... sweeps until $\log|\psi|^2$ is the same in both halves of a stage.
+def thermalise(
+    one_sweep: Callable[[Any], Any], carry: Any, look: Callable[[Any], Float[Array, " chains"]]
+) -> tuple[Any, Thermalised]:
+    r"""Run chains in stages of 20, 40, 80, ... sweeps until a number is the same in both halves of a stage.
 
     Args:
         one_sweep: one sweep of all chains.
-        chains: at the start.
+        carry: the chains at the start, and whatever goes with them.
+        look: the number that is looked at, $\log|\psi|^2$ of each chain.
 
     Returns:
         The chains after at most 1260 sweeps, and how it ended.
     """
 
-    def half(chains: Chains, length: Array) -> tuple[Chains, Array, Array]:
-        def body(_: Array, carry: tuple) -> tuple:
-            chains, count, mean, square = carry
-            chains = one_sweep(chains)
-            value = 2 * chains.log_psi.real  # Welford's sums: exact for a constant
+    def half(carry: Any, length: Array) -> tuple[Any, Array, Array]:
+        def body(_: Array, state: tuple) -> tuple:
+            carry, count, mean, square = state
+            carry = one_sweep(carry)
+            value = look(carry)  # Welford's sums: exact for a constant
             step = value - mean
             mean = mean + step / (count + 1)
-            return chains, count + 1, mean, square + step * (value - mean)
+            return carry, count + 1, mean, square + step * (value - mean)
 
-        zero = jnp.zeros_like(chains.log_psi.real)
-        chains, count, mean, square = jax.lax.fori_loop(0, length, body, (chains, zero[0], zero, zero))
-        return chains, mean, square / (count - 1)
+        zero = jnp.zeros_like(look(carry))
+        carry, count, mean, square = jax.lax.fori_loop(0, length, body, (carry, zero[0], zero, zero))
+        return carry, mean, square / (count - 1)
 
-    def stage(carry: tuple) -> tuple:
-        chains, length, done = carry[0], carry[1], carry[2]
-        chains, first_mean, first_variance = half(chains, length)
-        chains, mean, variance = half(chains, length)
+    def stage(state: tuple) -> tuple:
+        carry, length, done, _ = state
+        carry, first_mean, first_variance = half(carry, length)
+        carry, mean, variance = half(carry, length)
         means, variances = jnp.stack([first_mean, mean]), jnp.stack([first_variance, variance])
-        return chains, 2 * length, done + 2 * length, stationary(means, variances, length)
+        return carry, 2 * length, done + 2 * length, stationary(means, variances, length)
 
-    def going_on(carry: tuple) -> Array:
-        return ~carry[3] & (carry[1] < FIRST * 2**STAGES)
+    def going_on(state: tuple) -> Array:
+        return ~state[3] & (state[1] < FIRST * 2**STAGES)
 
-    start = (chains, jnp.asarray(FIRST), jnp.asarray(0), jnp.asarray(False))
-    chains, _, sweeps, settled = jax.lax.while_loop(going_on, stage, start)
-    return chains, Thermalised(sweeps, settled)
+    start = (carry, jnp.asarray(FIRST), jnp.asarray(0), jnp.asarray(False))
+    carry, _, sweeps, settled = jax.lax.while_loop(going_on, stage, start)
+    return carry, Thermalised(sweeps, settled)
 
 
 def stationary(
