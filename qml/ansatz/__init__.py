@@ -3,6 +3,7 @@
 from qml.ansatz.autoregressive import Autoregressive
 from qml.ansatz.bridge import Ansatz, to_ansatz
 from qml.ansatz.causal import CausalConv, CausalDense
+from qml.ansatz.causal_deep import CausalRNN, CausalTransformer
 from qml.ansatz.combine import Phase, Product, Sum
 from qml.ansatz.convnet import ConvNeXt, ResConv
 from qml.ansatz.gcnn import GCNN
@@ -23,6 +24,8 @@ __all__ = [
     "Autoregressive",
     "CausalConv",
     "CausalDense",
+    "CausalRNN",
+    "CausalTransformer",
     "ConvNeXt",
     "Jastrow",
     "MarshallSign",

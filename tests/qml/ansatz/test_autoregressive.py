@@ -9,8 +9,9 @@ from scipy import stats
 
 from qml import MCState
 from qml._core.errors import GradketError, ShapeError, SpaceError
-from qml.ansatz import RBM, Autoregressive, CausalConv, CausalDense, to_ansatz
+from qml.ansatz import RBM, Autoregressive, CausalConv, CausalDense, CausalRNN, CausalTransformer, to_ansatz
 from qml.ansatz.causal import _unfolded
+from qml.ansatz.causal_deep import _recurrence
 from qml.hilbert import Boson, Constrained, Spin
 from qml.lattice import Chain
 from qml.operator import Ising
@@ -20,6 +21,8 @@ NETWORKS = {
     "dense": CausalDense(layers=2, features=3),
     "convolution": CausalConv(layers=2, features=3, kernel=3),
     "dilated": CausalConv(layers=2, features=3, kernel=2, dilation=2),
+    "recurrent": CausalRNN(layers=2, features=3),
+    "transformer": CausalTransformer(layers=1, features=4, heads=2),
     "grid": CausalConv(layers=2, features=3, kernel=(2, 3), extent=(2, 3)),
 }
 SPACES = {
@@ -155,6 +158,8 @@ def test_precision_of_the_network():
     [
         lambda: CausalDense(layers=0),
         lambda: CausalDense(features=-1),
+        lambda: CausalRNN(layers=0),
+        lambda: CausalTransformer(features=5, heads=2),
         lambda: CausalConv(kernel=1),
         lambda: CausalConv(kernel=(2, 3)),
         lambda: CausalConv(kernel=(1, 1), extent=(2, 2)),
@@ -173,6 +178,16 @@ def test_bad_input(wrong):
     """Errors of this project that name what was wrong."""
     with pytest.raises((GradketError, ShapeError, SpaceError), match="got"):
         wrong()
+
+
+def test_parallel_scan():
+    """The recurrence by a parallel scan against a loop."""
+    keep, add = jax.random.uniform(jax.random.key(0), (2, 3, 7, 2))
+    h, rows = jnp.zeros((3, 2)), []
+    for i in range(7):
+        h = keep[:, i] * h + add[:, i]
+        rows.append(h)
+    np.testing.assert_allclose(jax.jit(_recurrence)(keep, add), jnp.stack(rows, axis=1), rtol=1e-14)
 
 
 # log psi of NetKet 3.23 for parameters given by a formula of their indices, see `formula`
