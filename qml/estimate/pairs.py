@@ -9,12 +9,12 @@ import numpy as np
 from qml._core.chunk import map_chunks
 from qml._core.types import Array, Inexact, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.plan import rows_at_once
+from qml.estimate.plan import rows_at_once, rows_that_suit
 from qml.estimate.site import Products, real_if_real
 from qml.hilbert import AbstractHilbert
 
-_CACHED_ROWS = 256  # rows of a network whose activations stay in the cache of a CPU core
-_DEVICE_ROWS = 2**14  # rows that keep an accelerator busy
+_FEWEST = 64  # rows of a bucket that are worth a call
+_BUCKETS = 16  # of the list of all moves, at least, so that the last one, which is not full, is a small part of it
 
 
 class PairValues(NamedTuple):
@@ -205,7 +205,9 @@ def log_psi_where(
     """
     samples, count = present.shape
     slots = samples * count
-    bucket = min(slots, chunk or (_CACHED_ROWS if jax.default_backend() == "cpu" else _DEVICE_ROWS))
+    one = jax.ShapeDtypeStruct((slots, ansatz.n_sites), np.int8)
+    suited = rows_that_suit(lambda x: ansatz.log_psi(params, x), one, cached=True)
+    bucket = min(slots, chunk or min(suited, max(_FEWEST, slots // _BUCKETS)))
     # the barrier: where all flags are known when compiling, XLA would take seconds to fold this list
     (where,) = jnp.nonzero(jax.lax.optimization_barrier(present.reshape(slots)), size=slots, fill_value=slots)
     where = jnp.concatenate([where, jnp.full((bucket,), slots, where.dtype)])

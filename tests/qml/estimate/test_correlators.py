@@ -27,8 +27,6 @@ def blockade(x):
 FREE, FIXED = Spin(4), Spin(4, magnetisation=0)
 CASES = {
     "z": ("rbm", FREE, "Z", [(Z, Z)]),
-    "x": ("mixed", FREE, "X", [(X, X)]),
-    "xy": ("mixed", FREE, ("X", "Y"), [(X, Y)]),
     "xz": ("rbm", FREE, ("X", "Z"), [(X, Z)]),
     "matrix": ("mixed", FREE, (X + Z, Y), [(X + Z, Y)]),
     "x in a sector": ("mixed", FIXED, "X", [(X, X)]),
@@ -37,8 +35,7 @@ CASES = {
     "spin one": ("mixed", Spin(3, s=1, magnetisation=0), ("S+", "S-"), [(UP, UP.T)]),
     "bosons": ("mixed", Boson(3, n_max=2, n_particles=3), ("create", "annihilate"), [(LOWER.T, LOWER)]),
     "fermions": ("mixed", SpinlessFermion(4, n_fermions=2), ("create", "annihilate"), [(EMPTY.T, EMPTY)]),
-    "holes": ("mixed", SpinlessFermion(4), ("annihilate", "create"), [(EMPTY, EMPTY.T)]),
-    "pairs": ("mixed", SpinlessFermion(4), "annihilate", [(EMPTY, EMPTY)]),
+    "pairs": ("mixed", SpinlessFermion(3), "annihilate", [(EMPTY, EMPTY)]),
 }
 
 
@@ -162,11 +159,9 @@ def test_order_parameters():
 def test_sampled():
     """Means of Markov chains within their errors; connected ones and the cumulant by the delta method."""
     exact = FullSumState(model("mixed", 4), FIXED)
-    state = MCState(model("mixed", 4), FIXED, samples=8000, chains=100, key=jax.random.key(1))
-    for connected in (False, True):
-        assert_z(state.correlations("SS", connected=connected), exact.correlations("SS", connected=connected).mean)
-    factor = state.structure_factor(Chain(4), "SS", connected=True)
-    assert_z(factor, exact.structure_factor(Chain(4), "SS", connected=True).mean)
+    state = MCState(model("mixed", 4), FIXED, samples=4000, chains=80, key=jax.random.key(1))
+    assert_z(state.correlations("SS", connected=True), exact.correlations("SS", connected=True).mean)
+    assert_z(state.structure_factor(Chain(4), "SS"), exact.structure_factor(Chain(4), "SS").mean)
     signs = staggered(Chain(4))
     assert_z(state.order_parameter(signs, "SS"), exact.order_parameter(signs, "SS").mean)
     sampled, full = (s.sample()[1] for s in (state, exact))
