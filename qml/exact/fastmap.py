@@ -14,9 +14,10 @@ from qml.operator.coefficients import is_traced
 from qml.operator.matvec import signed_sum
 from qml.operator.strings import PHASES
 
-_WINDOW = 5  # bits of a window; its matrix is dense
+_WINDOW = 4  # bits of a window; its matrix is dense
 _TABLE_BYTES = 2**30  # partner tables of an exchange are stored up to this size
 _LARGEST = 2**30  # states
+_BLOCKED = 2**19  # states beyond which a window map works block by block, in the cache
 _WRITTEN_OUT = 24  # exchanges in one pass over the vector; more are looped over
 
 
@@ -57,21 +58,17 @@ class WindowMap(eqx.Module):
     scale: Inexact[Array, ""]  # of a diagonal of small whole numbers
     matrices: tuple[Inexact[Array, "..."], ...]  # [side, side], of inner windows once for each pattern of higher bits
     crossing: tuple[Array, Array, Array]  # flips, masks, values [groups] of what touches several windows
+    blocked: bool = eqx.field(static=True)  # the patterns of the first window one after another
 
     def __call__(self, vector: Array) -> Array:
         """The product, `[size] -> [size]`."""
-        out = self.scale * self.diagonal.astype(self.scale.dtype) * vector
-        left, right = 1, vector.shape[0]
-        for matrix in self.matrices:  # the first window holds the highest bits
-            side = matrix.shape[-1]
-            right //= side
-            if left == 1:
-                new = matrix @ vector.reshape(side, right)
-            elif right == 1:
-                new = vector.reshape(left, side) @ matrix.T
-            else:
-                new = matrix @ vector.reshape(left, side, right)
-            out, left = out + new.reshape(-1), left * side
+        if self.blocked:
+            side = self.matrices[0].shape[0]
+            rows = vector.reshape(side, -1)
+            parts = (self.matrices[0] @ rows, self.diagonal.reshape(side, -1), rows)
+            out = jax.lax.map(lambda part: part[0] + self._inside(self.matrices[1:], *part[1:]), parts).reshape(-1)
+        else:
+            out = self._inside(self.matrices, self.diagonal, vector)
         if not self.crossing[0].shape[0]:
             return out
         codes = jax.lax.iota(self.crossing[0].dtype, vector.shape[0])
@@ -81,6 +78,22 @@ class WindowMap(eqx.Module):
             return out + signed_sum(codes, mask[None], value[None]) * vector[codes ^ flip], None
 
         return jax.lax.scan(add, out.astype(jnp.result_type(out.dtype, self.crossing[2].dtype)), self.crossing)[0]
+
+    def _inside(self, matrices: tuple[Array, ...], diagonal: Array, vector: Array) -> Array:
+        """Diagonal and windows on the lower bits of the configurations of one block, or on all bits."""
+        out = self.scale * diagonal.astype(self.scale.dtype) * vector
+        left, right = 1, vector.shape[0]
+        for matrix in matrices:  # the first window holds the highest bits
+            side = matrix.shape[-1]
+            right //= side
+            if left == 1:
+                new = matrix @ vector.reshape(side, right)
+            elif right == 1:
+                new = vector.reshape(left, side) @ matrix.T
+            else:
+                new = matrix @ vector.reshape(left, side, right)
+            out, left = out + new.reshape(-1), left * side
+        return out
 
 
 @final
@@ -139,9 +152,11 @@ def _windows(operator: PauliSum) -> WindowMap:
         np.array([strings.signs[k] for k in crossing], bits),
         values[crossing],
     )
-    for w in range(1, count - 1):  # to copy them here takes no compiler
-        matrices[w] = np.repeat(matrices[w][None], 2 ** (n - int(ends[w]) - widths[w]), axis=0)
-    return WindowMap(*jax.device_put((diagonal, scale, tuple(matrices), across)))
+    blocked = 2**n > _BLOCKED
+    top = widths[0] if blocked else 0
+    for w in range(1 + blocked, count - 1):  # to copy them here takes no compiler
+        matrices[w] = np.repeat(matrices[w][None], 2 ** (n - int(ends[w]) - widths[w] - top), axis=0)
+    return WindowMap(*jax.device_put((diagonal, scale, tuple(matrices), across)), blocked=blocked)
 
 
 def _diagonal(operator: PauliSum, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
