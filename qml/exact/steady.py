@@ -1,6 +1,7 @@
 """Steady states of open systems, which must be the only ones."""
 
 import math
+from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
@@ -18,6 +19,9 @@ from qml.exact.lindblad import Lindbladian, apply_generator, expect_density, gen
 from qml.operator import AbstractOperator
 
 _DENSE = 2**10  # entries of a density matrix up to which the steady state comes from a dense matrix
+_DIAGONALISED = 2**10  # states up to which the part without jumps is diagonalised, to precondition
+_SHIFT = 1e-3  # of the mean decay rate: keeps the preconditioner regular where a state does not decay
+_RIGHT = 1e8  # largest condition number of its eigenvectors
 
 
 @final
@@ -43,6 +47,11 @@ def steady_state(lindbladian: Lindbladian, *, tolerance: float = 1e-10, key: Any
     $(\mathcal L + \omega\, |\mathbb 1/D\rangle\langle \mathbb 1|)\,\rho = \omega\, \mathbb 1/D$ is solved by GMRES,
     without a matrix, from two random density matrices: two steady states would keep the difference of the starts, so
     different answers show that there are several.
+
+    Up to 1024 states the part without jumps, $\rho \mapsto M\rho + \rho M^\dagger$ with
+    $M = -iH - \frac12 \sum_k \gamma_k L_k^\dagger L_k$, is the preconditioner, by the eigenvectors of M. What it leaves
+    counts jumps instead of time, so that weak, strong and very different rates converge alike: 20 to 60 products,
+    instead of up to thousands.
 
     Args:
         lindbladian: the generator, with known coefficients.
@@ -116,25 +125,51 @@ def _iterative_null(lindbladian: Lindbladian, scale: float, tolerance: float, se
     def product(flat: np.ndarray) -> np.ndarray:
         return np.asarray(_real_action(lindbladian, jnp.asarray(flat))) + weight * uniform * (flat @ uniform) * size
 
-    bordered = scipy.sparse.linalg.LinearOperator((size**2, size**2), matvec=product, dtype=float)  # type: ignore[call-arg]
+    undo = _without_jumps(lindbladian)
+    bordered = scipy.sparse.linalg.LinearOperator((size**2,) * 2, matvec=lambda z: product(undo(z)), dtype=float)  # type: ignore[call-arg]
     for _ in range(2):
         factor = random.standard_normal((size, 4)) + 1j * random.standard_normal((size, 4))
         start = factor @ factor.conj().T / np.sum(np.abs(factor) ** 2)
-        flat, _ = scipy.sparse.linalg.gmres(
+        flat = (start.real + start.imag).reshape(-1)
+        change, _ = scipy.sparse.linalg.gmres(
             bordered,
-            weight * uniform,
-            (start.real + start.imag).reshape(-1),
+            weight * uniform - product(flat),
             rtol=0.0,
             atol=0.01 * tolerance * scale,
             restart=120,
             maxiter=30,
         )
-        found.append(_hermitian(flat.reshape(size, size)))
+        found.append(_hermitian((flat + undo(change)).reshape(size, size)))
     if np.linalg.norm(found[0] - found[1]) > 1e-5:
         residual = max(float(jnp.linalg.norm(apply_generator(lindbladian, jnp.asarray(m)))) for m in found)
         if residual <= tolerance * scale:
             raise _several("two steady states from two starts")
     return jnp.asarray(found[0])
+
+
+def _without_jumps(lindbladian: Lindbladian) -> Callable[[np.ndarray], np.ndarray]:
+    """The inverse of the generator without its jumps on Hermitian matrices as real ones; the identity if too large."""
+    size = lindbladian.hamiltonian.hilbert.size
+    if size > _DIAGONALISED:
+        return lambda flat: flat
+    matrix = -1j * lindbladian.hamiltonian.to_sparse().toarray().astype(complex)
+    for rate, jump in zip(np.asarray(lindbladian.rates), lindbladian.jumps):
+        sparse = jump.to_sparse()
+        matrix -= 0.5 * rate * (sparse.conj().T @ sparse).toarray()
+    with threadpool_limits(1, "blas"):
+        values, right = scipy.linalg.eig(matrix)
+        if not np.linalg.cond(right) < _RIGHT:
+            return lambda flat: flat
+        left = np.linalg.inv(right)
+    rates = values[:, None] + values.conj()[None, :] + 2 * _SHIFT * np.mean(values.real)
+
+    def solve(flat: np.ndarray) -> np.ndarray:
+        image = left @ _hermitian(flat.reshape(size, size)) @ left.conj().T
+        solved = right @ (image / rates) @ right.conj().T
+        solved = (solved + solved.conj().T) / 2
+        return (solved.real + solved.imag).reshape(-1)
+
+    return solve
 
 
 def _several(got: str) -> ConvergenceError:

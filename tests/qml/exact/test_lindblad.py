@@ -1,6 +1,7 @@
 """Open systems against closed forms, dense generators, matrix exponentials, QuTiP and reference values."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -156,6 +157,19 @@ def test_correlated_jumps():
     found = qutip.liouvillian(qutip.Qobj(np.asarray(lindbladian.hamiltonian.to_dense())), jumps)
     columns = found.full() @ rho.T.reshape(-1)  # QuTiP reads matrices column by column
     np.testing.assert_allclose(lindbladian.apply(rho), columns.reshape(8, 8).T, atol=1e-12)
+
+
+@pytest.mark.parametrize("rates", [np.full(4, 0.02), np.geomspace(1e-2, 10, 4), [0.01, 0, 0, 5.0]], ids=str)
+def test_rates_of_all_sizes(rates, monkeypatch):
+    """Weak decay, very different rates, sites without decay: a few products, and the answer of the dense way."""
+    module, products = sys.modules["qml.exact.steady"], []
+    system = Lindbladian(Ising(Spin(4), Chain(4), j=0.5, h=-0.5), list(zip(rates, place(4, LOWER))))
+    dense, action = steady_state(system), module._real_action
+    monkeypatch.setattr(module, "_DENSE", 0)
+    monkeypatch.setattr(module, "_real_action", lambda *a: (products.append(1), action(*a))[1])
+    found = steady_state(system)
+    np.testing.assert_allclose(found.density, dense.density, atol=1e-8)
+    assert len(products) < 100
 
 
 def test_several_steady_states():
