@@ -19,7 +19,7 @@ from qml.operator.base import AbstractOperator, rows_of, table
 from qml.operator.coefficients import coefficient_dtype, is_scalar, is_traced, on_host, stack
 from qml.operator.fermion import FermionStrings, FermionSum
 from qml.operator.ladder import LadderSum
-from qml.operator.matrices import TableMap
+from qml.operator.local_map import TableMap
 from qml.operator.occupation import configurations
 from qml.operator.pauli import PauliSum
 

@@ -11,9 +11,10 @@ import numpy as np
 from qml._core.errors import SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
 from qml.hilbert import AbstractHilbert
-from qml.operator.base import AbstractOperator, checked_sites, rows_of, table
+from qml.operator.base import AbstractOperator, checked_sites, rows_of
 from qml.operator.coefficients import is_scalar, is_traced, on_host, stack
 from qml.operator.conserve import check_predicate
+from qml.operator.local_map import local_map
 from qml.operator.local_slots import Places, check_totals, slots_of
 from qml.operator.local_terms import Term, checked_term, is_hermitian, merge_terms, negative, product, sort_sites
 
@@ -99,8 +100,8 @@ class LocalOperator(AbstractOperator):
         return _connected(self, rows_of(self, x))
 
     def linear_map(self) -> Any:
-        """The product with a vector, from the list of all matrix elements."""
-        return TableMap(*table(self))
+        """The product with a vector, without a list of all matrix elements where that would be large."""
+        return local_map(self)
 
     def bound(self) -> tuple[float, float]:
         """Centre and radius from the extreme eigenvalues of all matrices (from their norms if not Hermitian)."""
@@ -251,19 +252,6 @@ class LocalOperator(AbstractOperator):
                 try_="build both on the same space, or on_sites to embed one",
             )
         return as_local(other)
-
-
-@final
-class TableMap(eqx.Module):
-    """All matrix elements of an operator, ready for products."""
-
-    columns: Int[Array, "size groups"]
-    elements: Inexact[Array, "size groups"]
-    diagonal: Inexact[Array, " size"]
-
-    def __call__(self, vector: Array) -> Array:
-        """The product, `[size] -> [size]`."""
-        return self.diagonal * vector + jnp.sum(self.elements * vector[self.columns], axis=-1)
 
 
 def spin_matrices(s: float | int) -> dict[str, np.ndarray]:
