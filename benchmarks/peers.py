@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from direct_sampling import CASES as DIRECT
 from networks import CASES as NETWORKS
 
 PAUSE = 0.05  # seconds after each call
@@ -278,6 +279,7 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
     "connected-j1j2-10x10-1008": ("NetKet", functools.partial(connected_local, 1008)),
     "connected-j1j2-10x10-pauli-1008": ("NetKet", functools.partial(connected_pauli, 1008)),
     **NETWORKS,
+    **DIRECT,
 }
 
 
