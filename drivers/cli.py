@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from drivers.io.result import Result, Status
 
-EXIT = {Status.INTERRUPTED: 75, Status.DIVERGED: 1, Status.STALLED: 1, Status.DOUBTFUL: 3}
+EXIT = {Status.INTERRUPTED: 75, Status.DIVERGED: 1, Status.STALLED: 1, Status.DOUBTFUL: 3, Status.INFEASIBLE: 3}
 
 CITATIONS = {
     "VMC": "S. Sorella, Phys. Rev. B 71, 241103 (2005): stochastic reconfiguration",

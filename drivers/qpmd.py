@@ -13,6 +13,13 @@ from qml._core.types import Array, Float, PyTree
 from qml.gibbs import PauliGibbs
 from qml.gibbs.objective import AbstractObjective
 
+SENTENCES = (
+    "the driver ended the run",
+    "no state has these marginals: fitted are marginals shrunk by the factor `kept`, and the couplings have infinite "
+    "error bars; qml.gibbs.nearest_feasible gives the nearest marginals that a state has; "
+    "try more shots or method='likelihood'",
+)
+
 
 class _Carry(eqx.Module):
     model: PauliGibbs
@@ -91,8 +98,16 @@ class QPMD(AbstractDriver):
         model, data, info = self.objective.advance(carry.model, carry.data, self.step_size, self.damping)
         stalled, moved = info.pop("stalled"), info["natural_gradient"]
         status = jnp.where(stalled, int(Status.STALLED), int(Status.RUNNING))
-        status = jnp.where(moved <= self.tolerance, int(Status.CONVERGED), status)
-        return _Carry(model, data), info | {"status": status.astype(jnp.int32)}
+        # marginals that no state has were shrunk until some state has them: that fit is not the one asked for
+        shrunk = info.get("kept", jnp.ones(())) < 1
+        reached = jnp.where(shrunk, int(Status.INFEASIBLE), int(Status.CONVERGED))
+        status = jnp.where(moved <= self.tolerance, reached, status)
+        reason = jnp.where(shrunk, 1, 0)
+        return _Carry(model, data), info | {"status": status.astype(jnp.int32), "reason": reason}
+
+    def sentences(self) -> tuple[str, ...]:
+        """See `AbstractDriver.sentences`."""
+        return SENTENCES
 
     def finish(self, thing: PauliGibbs, carry: _Carry) -> PauliGibbs:
         """The fitted model, with the covariance of its couplings."""

@@ -18,6 +18,7 @@ class Status(enum.IntEnum):
     """How a run stands; the codes a step may report as `info["status"]`.
 
     A run that is `doubtful` went to its end, and its final numbers are not to be believed: `result.message` says why.
+    `infeasible`: no state has the data that were given, and the fit is that of data which some state has.
 
     Example:
         >>> from drivers import Status
@@ -33,6 +34,7 @@ class Status(enum.IntEnum):
     DIVERGED = 5
     STALLED = 6
     DOUBTFUL = 7
+    INFEASIBLE = 8
 
     def __str__(self) -> str:
         return self.name.lower()

@@ -156,7 +156,8 @@ class MarginalObjective(AbstractObjective):
 
     The step is mirror descent in the dual coordinates, $\eta \leftarrow \eta + \lambda(\eta_\sigma - \eta)$, mapped
     back by Newton's method. Marginals proved to belong to no state are shrunk towards zero until they do; the info then
-    shows `kept` < 1, and the couplings get infinite error bars.
+    shows `kept` < 1, the couplings get infinite error bars, and the run ends with the status `infeasible`.
+    `nearest_feasible` gives the nearest marginals that a state has.
 
     Args:
         marginals: expectation of each string of the model `[terms]`.

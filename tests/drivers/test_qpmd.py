@@ -88,13 +88,14 @@ def test_exact_marginals_in_one_newton_step():
     np.testing.assert_allclose(gap[1:], gap[:-1] / 2, rtol=1e-8)
 
 
-def test_infeasible_marginals_converge_to_shrunk_ones():
+def test_infeasible_marginals_end_with_a_status_of_their_own():
     model = PauliGibbs(("XI", "ZI", "ZZ"))
     result = drivers.QPMD(MarginalObjective([0.9, 0.9, 0.1])).run(model, steps=200)
     kept = result.history["kept"]
     assert np.isfinite(result.state.theta).all() and 0.5 < kept[-1] < 1
     assert kept[-1] * 0.9 * np.sqrt(2) < 1  # inside the Bloch sphere
     assert jnp.all(jnp.isinf(jnp.diagonal(result.state.covariance)))
+    assert result.status is Status.INFEASIBLE and "no state has these marginals" in result.message
 
 
 def test_a_model_without_all_strings_of_the_hamiltonian():

@@ -1,0 +1,62 @@
+"""Couplings of chains from windows: one window is exact, larger ones converge, and the estimate of the error holds."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qml._core.errors import ConfigError, DataError
+from qml.gibbs import PauliGibbs, ising_chain, window_couplings
+
+
+def chain_marginals(j, h, beta):
+    """Exact marginals of an Ising chain, and its couplings in the same order."""
+    exact = ising_chain(j, h, beta)
+    names = [f"Z{i} Z{i + 1}" for i in range(len(j))] + [f"X{i}" for i in range(len(h))]
+    values = [float(v) for v in (*exact.zz, *exact.x)]
+    return dict(zip(names, values)), beta * np.concatenate([j, h])
+
+
+def test_one_window_is_the_inverse_mirror_map():
+    """A chain inside one window, with fields that do not commute and a three-site term, in any order."""
+    rng = np.random.default_rng(0)
+    names = ["X1", "Z0 Z1", "Y2", "X0 Y1 Z2", "Z3 X2", "Y3"]
+    words = ("IXII", "ZZII", "IIYI", "XYZI", "IIXZ", "IIIY")
+    theta = 0.4 * rng.normal(size=6)
+    eta = PauliGibbs(words, jnp.asarray(theta)).marginals()
+    found = window_couplings(dict(zip(names, map(float, eta))), width=6)
+    np.testing.assert_allclose(found.theta, theta, atol=1e-9)
+    assert bool(jnp.all(found.converged)) and float(found.change.max()) < 1e-9
+
+
+def test_inhomogeneous_chain():
+    """Errors fall with the width; the change from smaller windows is above them."""
+    rng = np.random.default_rng(1)
+    j, h = -rng.uniform(0.8, 1.2, 11), -rng.uniform(0.8, 1.2, 12)
+    marginals, exact = chain_marginals(j, h, 0.5)
+    errors = []
+    for width in (4, 6):
+        found = window_couplings(marginals, width=width)
+        errors.append(float(np.abs(np.asarray(found.theta) - exact).max()))
+        assert bool(jnp.all(found.converged)) and errors[-1] < float(found.change.max())
+    assert errors[0] < 5e-3 and errors[1] < 2e-5
+
+
+@pytest.mark.slow
+def test_a_hundred_sites():
+    """The critical chain of 100 sites at beta = 1 with windows of 8 sites."""
+    marginals, exact = chain_marginals(-np.ones(99), -np.ones(100), 1.0)
+    found = window_couplings(marginals, width=8)
+    assert np.abs(np.asarray(found.theta) - exact).max() < 2e-5
+
+
+def test_bad_input():
+    good = {"Z0 Z1": 0.1, "X0": 0.2}
+    for width in (3, True, 2.5):
+        with pytest.raises((ConfigError, TypeError), match=r"wider|[Tt]ype"):
+            window_couplings(good, width=width)
+    for name in ("Q0", "X", "X0 X0", ""):
+        with pytest.raises(DataError, match="named by letters"):
+            window_couplings({**good, name: 0.1})
+    for bad in ({}, {**good, "X1": 1.5}, {**good, "X1": np.nan}, {**good, "Z1 Z0": 0.1}):
+        with pytest.raises(DataError, match="distinct Pauli strings"):
+            window_couplings(bad)
