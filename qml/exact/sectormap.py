@@ -1,4 +1,4 @@
-"""Matrices of operators in the basis of a sector, as tables of partners."""
+"""Matrices of operators in the basis of a sector, as tables of partners; without tables where they do not fit."""
 
 import concurrent.futures
 import os
@@ -14,6 +14,7 @@ from qml._core.errors import SpaceError
 from qml._core.types import Array, Float, Inexact, Int, UInt
 from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import elements as string_elements
+from qml.exact.sectordirect import DirectMap, direct_map
 from qml.operator import AbstractOperator, PauliSum
 
 _TABLE_BYTES = 2**33  # tables are stored up to this size
@@ -48,21 +49,26 @@ class SectorMap(eqx.Module):
         return self.diagonal * vector + total / self.norms
 
 
-def sector_map(operator: AbstractOperator, basis: SectorBasis) -> SectorMap:
+def sector_map(operator: AbstractOperator, basis: SectorBasis) -> SectorMap | DirectMap:
     r"""The matrix of an operator that commutes with the sector of a basis.
 
     $\langle r\mu|H|r'\nu\rangle = \sqrt{\lambda_{r'}/\lambda_r} \sum_x \langle r|H|x\rangle\, \bar f_g(x)\,
     \overline{u^\mu}^T D(g)^T u^\nu$ over the neighbours x of r, with an element g that takes x to r' with factor f.
+
+    A table of all elements where it fits in 8 GiB. Else Pauli sums in sectors with an irrep of one dimension are
+    multiplied without one, which takes far longer.
 
     Args:
         operator: on the space of the basis; that it commutes is not checked here.
         basis: from `SectorBasis`.
 
     Raises:
-        SpaceError: the table does not fit in memory.
+        SpaceError: the table does not fit in memory, and there is no way without.
     """
     real = basis.is_real and not np.issubdtype(operator.dtype, np.complexfloating)
     make, groups = _neighbours(operator, basis)
+    if _bytes(groups * basis.dimension, basis.size, 1) > _TABLE_BYTES and (direct := direct_map(operator, basis)):
+        return direct
     batch = max(1, _BATCH // max(1, groups))
     starts = range(0, len(basis.codes), batch)
     diagonal = np.zeros(len(basis.codes), operator.dtype)
@@ -82,11 +88,15 @@ def sector_map(operator: AbstractOperator, basis: SectorBasis) -> SectorMap:
     return SectorMap(*jax.device_put((diagonal[basis.owner], basis.norms[basis.owner], partners, codes, values)))
 
 
+def _bytes(slots: int, size: int, each: int) -> int:
+    return slots * size * (4 + each)
+
+
 class _Table:
     """Partners of all states by slots, with values or the numbers of values; filled row by row."""
 
     def __init__(self, slots: int, size: int, dtype: np.dtype, coded: bool):
-        held = slots * size * (4 + (1 if coded else dtype.itemsize))
+        held = _bytes(slots, size, 1 if coded else dtype.itemsize)
         if held > _TABLE_BYTES:
             raise SpaceError(
                 "The matrix of this sector does not fit in memory.",

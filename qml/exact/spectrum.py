@@ -13,6 +13,7 @@ from qml._core.types import Array, Float, Inexact, RandomKey
 from qml.exact.basis import SectorBasis
 from qml.exact.fastmap import fast_map
 from qml.exact.positive import positive_start, sector_start
+from qml.exact.sectordirect import DirectMap
 from qml.exact.sectormap import sector_map
 from qml.hilbert import AbstractHilbert
 from qml.linalg import krylov
@@ -162,6 +163,8 @@ def sector_matrix(operator: AbstractOperator, sector: Any) -> np.ndarray:
         )
     linear_map = sector_map(operator, basis)
     dtype = np.result_type(linear_map.values.dtype, linear_map.diagonal.dtype)
+    if isinstance(linear_map, DirectMap):
+        return np.asarray(jax.lax.map(linear_map, np.eye(basis.size, dtype=dtype))).T
     matrix = np.zeros((basis.size, basis.size), dtype)
     matrix[np.arange(basis.size), np.arange(basis.size)] = linear_map.diagonal
     values = linear_map.values if linear_map.codes is None else np.asarray(linear_map.values)[linear_map.codes]

@@ -1,5 +1,7 @@
 """Sectors: the union of their spectra, embedding, ground states of larger problems, commuting, bad input."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,11 @@ import pytest
 import qml
 import symmetries
 from qml._core.errors import ShapeError, SpaceError, SymmetryError
-from qml.exact import SectorBasis, evolve, expect, ground_state, spectrum
+from qml.exact import SectorBasis, evolve, expect, ground_state, sectormap, spectrum
 from qml.exact import basis as basis_module
 from qml.exact.orbits import Orbits
 from qml.exact.positive import positive_start, sector_start
+from qml.exact.sectordirect import DirectMap
 from qml.exact.sectormap import sector_map
 
 L, H, O, S = qml.lattice, qml.hilbert, qml.operator, symmetries
@@ -97,6 +100,45 @@ def test_basis_is_isometric_and_projects():
     h = O.Heisenberg(space, lattice)
     dense = np.asarray(jax.vmap(sector_map(h, basis))(np.eye(basis.size))).T
     np.testing.assert_allclose(dense, embed.conj().T @ np.asarray(h.to_dense()) @ embed, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["momentum", "flip", "field"])
+def test_products_without_tables(case, monkeypatch):
+    """Where tables do not fit: the same product in sectors of one dimension, complex characters and odd flips too."""
+    chain = L.Chain(8)
+    group = S.space_group(chain)
+    space = H.Spin(8) if case == "field" else H.Spin(8, magnetisation=0)
+    sector = {
+        "momentum": S.Sector(group, momentum=(1,)),
+        "flip": S.Sector(group, momentum=(4,), irrep="A", internal=S.SpinFlip(-1)),
+        "field": S.Sector(group),
+    }[case]
+    h = O.Ising(space, chain, j=-1.0, h=0.7) if case == "field" else O.J1J2(space, chain, j1=1.0, j2=0.3)
+    basis = SectorBasis(space, sector)
+    table = sector_map(h, basis)
+    monkeypatch.setattr(sectormap, "_TABLE_BYTES", 0)
+    direct = sector_map(h, basis)
+    assert isinstance(direct, DirectMap) and basis.size
+    parts = np.random.default_rng(0).normal(size=(2, basis.size))
+    vector = jnp.asarray(parts[0] + 1j * parts[1])
+    np.testing.assert_allclose(direct(vector), table(vector), atol=1e-13)
+    assert direct.values.dtype == np.result_type(table.values.dtype, float)
+
+
+def test_levels_without_tables(monkeypatch):
+    """Levels and spectra of a sector without tables; what needs tables is refused."""
+    lattice = L.Chain(12)
+    space = H.Spin(12, magnetisation=0)
+    basis = SectorBasis(space, S.Sector(S.space_group(lattice)))
+    h = O.Heisenberg(space, lattice)
+    expected = ground_state(h, sector=basis).energies
+    monkeypatch.setattr(sectormap, "_TABLE_BYTES", 0)
+    monkeypatch.setattr(sys.modules["qml.exact.spectrum"], "_DENSE", 2)
+    np.testing.assert_allclose(ground_state(h, sector=basis).energies, expected, atol=1e-11)
+    np.testing.assert_allclose(spectrum(h, sector=basis).energies[:1], expected, atol=1e-11)
+    square, ninth = L.Square(3, 3), H.Spin(9, magnetisation=0.5)
+    with pytest.raises(SpaceError, match="does not fit"):
+        sector_map(O.Heisenberg(ninth, square), SectorBasis(ninth, S.Sector(S.space_group(square), irrep="E")))
 
 
 @pytest.mark.parametrize(
