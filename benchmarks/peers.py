@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from direct_sampling import CASES as DIRECT
+from metric import CASES as METRIC
 from networks import CASES as NETWORKS
 
 PAUSE = 0.05  # seconds after each call
@@ -280,6 +281,7 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
     "connected-j1j2-10x10-pauli-1008": ("NetKet", functools.partial(connected_pauli, 1008)),
     **NETWORKS,
     **DIRECT,
+    **METRIC,
 }
 
 

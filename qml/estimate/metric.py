@@ -44,9 +44,16 @@ def _jacobian(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | Non
 
 
 def derivatives(
-    ansatz: Ansatz, params: Params, x: Array, chunk: int | None
+    ansatz: Ansatz, params: Params, x: Array, chunk: int | None, *, single: bool = False
 ) -> Float[Array, "samples components params"]:
-    """Derivatives of log psi of each sample, real and imaginary part, by the real numbers of the parameters."""
+    """Derivatives of log psi of each sample, real and imaginary part, by the real numbers of the parameters.
+
+    With `single` they are rounded to single precision.
+    """
+
+    def held(gradient: Array) -> Array:
+        narrow = jnp.complex64 if jnp.iscomplexobj(gradient) else jnp.float32
+        return gradient.conj().astype(narrow) if single else gradient.conj()
 
     def parts(p: Params, row: Array) -> tuple[Array, ...]:
         value = ansatz.log_psi(p, row[None])[0]
@@ -56,9 +63,9 @@ def derivatives(
         out, pull = jax.vjp(lambda p: parts(p, row), params)
         basis = jnp.eye(len(out), dtype=out[0].dtype)
         gradients = [pull(tuple(unit))[0] for unit in basis]
-        return jnp.stack([realify(jax.tree.map(jnp.conj, g))[0] for g in gradients])
+        return jnp.stack([realify(jax.tree.map(held, g))[0] for g in gradients])
 
-    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk))
+    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk, cached=True))
 
 
 def centred(rows: Float[Array, "samples components params"], samples: Samples) -> Float[Array, "rows params"]:

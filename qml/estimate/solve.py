@@ -9,6 +9,8 @@ import lineax as lx
 
 from qml._core.types import Array
 
+_SMALL = 64  # rows whose product is taken whole
+
 
 class Filter(NamedTuple):
     """What is put in place of an inverse: a shift or a soft cutoff, and a limit on the noise of each mode."""
@@ -18,12 +20,14 @@ class Filter(NamedTuple):
     snr: Any = None
 
 
-def lower_gram(rows: Array) -> Array:
-    """Lower triangle of `rows @ rows.T`, without most of the upper one."""
+def lower_gram(rows: Array, depth: int = 2) -> Array:
+    """Lower triangle of `rows @ rows.T`, without most of the upper one: halves of halves."""
     half = rows.shape[0] // 2
+    if depth == 0 or half < _SMALL:
+        return rows @ rows.T
     top, bottom = rows[:half], rows[half:]
     corner = jnp.zeros((half, rows.shape[0] - half), rows.dtype)
-    return jnp.block([[top @ top.T, corner], [bottom @ top.T, bottom @ bottom.T]])
+    return jnp.block([[lower_gram(top, depth - 1), corner], [bottom @ top.T, lower_gram(bottom, depth - 1)]])
 
 
 def invert(
@@ -94,29 +98,32 @@ def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Ar
     return jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: x, by_eigenvalues)
 
 
-def solve_refined(rows: Array, right: Array, shift: Array, rounds: int = 3) -> Array:
-    r"""$(\bar O\bar O^T + \lambda)^{-1}\epsilon$ of rows in single precision, to the precision of `right`.
+def solve_refined(narrow: Array, rows: Array, right: Array, shift: Array, rounds: int = 4) -> Array:
+    r"""$(\bar O\bar O^T + \lambda)^{-1}\epsilon$ of rows known in single precision, to full precision.
 
     The matrix is multiplied and factorised fast, and the solution is refined: the rest of each round is taken with
     exact products, which cost as little as one step of an iterative solver.
     """
     wide = right.dtype
-    made = lower_gram(rows).astype(wide)
+    made = lower_gram(narrow).astype(wide)
     factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=wide), symmetrize_input=False)
 
     def product(y: Array) -> Array:
-        x = jnp.matmul(y, rows, preferred_element_type=wide)
-        return jnp.matmul(rows, x, preferred_element_type=wide) + shift * y
+        return rows @ (y @ rows) + shift * y
 
-    y = jax.scipy.linalg.cho_solve((factor, True), right)
-    for _ in range(rounds):
-        y = y + jax.scipy.linalg.cho_solve((factor, True), right - product(y))
-    exact = jnp.linalg.norm(right - product(y)) <= 1e-9 * jnp.linalg.norm(right)
+    def refine(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        y, rest, turn = state
+        y = y + jax.scipy.linalg.cho_solve((factor, True), rest)
+        return y, right - product(y), turn + 1
+
+    enough = 1e-10 * jnp.linalg.norm(right)
+    first = jnp.zeros_like(right), right, jnp.zeros((), int)
+    y, rest, _ = jax.lax.while_loop(lambda s: (jnp.linalg.norm(s[1]) > enough) & (s[2] < rounds), refine, first)
 
     def again() -> Array:
-        return solve_shifted(lambda: lower_gram(rows.astype(wide)), right, shift)
+        return solve_shifted(lambda: lower_gram(rows), right, shift)
 
-    return jax.lax.cond(exact, lambda: y, again)
+    return jax.lax.cond(jnp.linalg.norm(rest) <= 10 * enough, lambda: y, again)
 
 
 def solve_by_products(

@@ -59,6 +59,7 @@ class _Rows(NamedTuple):
     push: Callable[[Array], Array]
     pull: Callable[[Array], Array]
     matrix: Array | None = None
+    narrow: Array | None = None  # the same numbers in single precision, where they are held so
 
 
 def solve_system(
@@ -151,7 +152,7 @@ def _solve(
         turned = rows.push(z)
         rest = _relative(force - rows.pull(turned) - shift * z, force)
     elif form == "dense":
-        matrix = rows.matrix.astype(wide)
+        matrix = rows.matrix
         force = right @ matrix
 
         def signal(v: Array) -> Array:
@@ -169,10 +170,10 @@ def _solve(
         else:
 
             def make() -> Array:
-                return lower_gram(rows.matrix.astype(wide))
+                return lower_gram(rows.matrix)
 
-        if rows.matrix is not None and rows.matrix.dtype != wide and not _eigen(rule):
-            y = solve_refined(rows.matrix, right, shift)
+        if rows.narrow is not None and not _eigen(rule):
+            y = solve_refined(rows.narrow, rows.matrix, right, shift)
         else:
             y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components))
         z = rows.pull(y)
@@ -207,13 +208,12 @@ def _relative(rest: Array, right: Array) -> Array:
 
 
 def _stored(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Rows:
-    found = derivatives(ansatz, params, samples.x, chunk)
-    matrix, wide = centred(found, samples).astype(found.dtype), real_dtype()
-    return _Rows(
-        lambda v: jnp.matmul(matrix, v, preferred_element_type=wide),
-        lambda y: jnp.matmul(y, matrix, preferred_element_type=wide),
-        matrix,
-    )
+    narrow = any(jnp.finfo(leaf.dtype).bits == 32 for leaf in jax.tree.leaves(params))
+    found = derivatives(ansatz, params, samples.x, chunk, single=narrow)
+    held = centred(found, samples).astype(found.dtype)
+    # a product with numbers that are widened on the way is slow, so they are widened once
+    matrix = jax.lax.optimization_barrier(held.astype(real_dtype()))
+    return _Rows(lambda v: matrix @ v, lambda y: y @ matrix, matrix, held if held.dtype != matrix.dtype else None)
 
 
 def _by_products(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Rows:
@@ -246,5 +246,5 @@ def _linearised(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | N
 
 
 def _scaled(rows: _Rows, scale: Array) -> _Rows:
-    matrix = None if rows.matrix is None else rows.matrix * scale[None, :].astype(rows.matrix.dtype)
+    matrix = None if rows.matrix is None else rows.matrix * scale[None, :]
     return _Rows(lambda v: rows.push(scale * v), lambda y: scale * rows.pull(y), matrix)

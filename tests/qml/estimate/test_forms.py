@@ -118,7 +118,8 @@ def test_single_precision_derivatives(problem):
     short = jnp.asarray(rows, jnp.float32)
     wide = np.asarray(short, float)
     y = np.linalg.solve(wide @ wide.T + 1e-4 * np.eye(len(wide)), right)
-    np.testing.assert_allclose(solve_refined(short, right, jnp.array(1e-4)), y, rtol=1e-9, atol=1e-9 * np.abs(y).max())
+    refined = solve_refined(short, jnp.asarray(wide), right, jnp.array(1e-4))
+    np.testing.assert_allclose(refined, y, rtol=1e-9, atol=1e-9 * np.abs(y).max())
     for method in ("jacobian", "assembled", "sr", "cg"):
         found = SR(shift=1e-2, single=True, method=method).direction(state.ansatz, state.params, samples, local)
         assert realify(found.update)[0].dtype == np.float64

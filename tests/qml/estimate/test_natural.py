@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from flax import nnx
 
 from qml import FullSumState, MCState
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.tree import realify
-from qml.estimate import SR, forces, jacobian, qgt, residual
+from qml.ansatz import RBM
+from qml.estimate import SR, Samples, forces, jacobian, qgt, residual
 from qml.estimate.solve import solve_shifted
 from qml.hilbert import Spin
 from qml.lattice import Chain
@@ -150,6 +152,55 @@ def test_fixed_state_full_sum():
     np.testing.assert_allclose(qgt(state.ansatz, state.params, samples), METRIC, atol=1e-10)
     step = SR(shift=1e-3).direction(state.ansatz, state.params, samples, local).update
     np.testing.assert_allclose(step, STEP, atol=1e-10)
+
+
+def test_update_of_another_code():
+    """Force and step of a complex RBM on eight given samples: NetKet 3.23, `srt_onthefly` in complex mode."""
+    k, n = np.arange(16.0).reshape(4, 4), np.arange(4.0)
+    params = {
+        "visible_bias": jnp.asarray(0.02 * n + 0.01j * (n - 1.5)),
+        "hidden_bias": jnp.asarray(0.05 * np.cos(n) + 0.03j * np.sin(n + 1)),
+        "kernel": jnp.asarray(0.1 * np.sin(k + 1) + 0.1j * np.cos(2 * k + 1)),
+    }
+    state = FullSumState(RBM(4, dtype=complex, rngs=nnx.Rngs(0)), Spin(4)).with_params(params)
+    codes = ["1111", "1011", "1101", "0011", "1111", "0110", "1100", "0000"]
+    x = jnp.asarray([[2 * int(c) - 1 for c in code] for code in codes], jnp.int8)
+    samples = Samples(x, jnp.full(8, 1 / 8), state.log_psi(x), 8)
+    local = state.local_values(Ising(Spin(4), Chain(4), j=-1.0, h=0.7), samples)
+    assert abs(local[3] - (-2.77474272711945 + 0.18548085938672149j)) < 1e-12
+    force = forces(state.ansatz, params, samples, local)
+    np.testing.assert_allclose(force["hidden_bias"], NETKET_FORCE, atol=1e-10)
+    for form in ("dense", "jacobian", "assembled"):
+        step = SR(shift=1e-2, method=form).direction(state.ansatz, params, samples, local).update
+        np.testing.assert_allclose(step["visible_bias"], NETKET_VISIBLE, atol=1e-10)
+        np.testing.assert_allclose(step["hidden_bias"], NETKET_HIDDEN, atol=1e-10)
+        np.testing.assert_allclose(step["kernel"][3], NETKET_KERNEL, atol=1e-10)
+
+
+NETKET_FORCE = [
+    0.020583721163412002 + 0.0008203901141590215j,
+    0.0030520088151859974 + 0.006575492503102999j,
+    -0.01588375774994238 + 0.011328375531860672j,
+    0.0022673099208860657 - 0.01677902322710455j,
+]
+NETKET_VISIBLE = [
+    0.2617190116981494 + 0.02147241723888416j,
+    0.030718177673048075 - 0.07399662404351366j,
+    -0.43686177052841657 + 0.20176429340790597j,
+    0.470393647967402 - 0.011602866397756182j,
+]
+NETKET_HIDDEN = [
+    0.024650549873256544 - 0.018549750207166246j,
+    0.10507113385064315 + 0.0665452662945138j,
+    0.050546553071701084 - 0.017644456932321556j,
+    0.0076454515039035 - 0.06670794978576824j,
+]
+NETKET_KERNEL = [
+    0.5174280686562818 - 1.083932438714569j,
+    0.1732226962189305 - 0.013677028808848968j,
+    -0.34405162812966594 + 1.1102158202018133j,
+    -0.4755538481473114 - 0.954860984223948j,
+]
 
 
 def test_fixed_state_sampled():
