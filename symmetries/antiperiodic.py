@@ -17,8 +17,8 @@ class _Periodic:
     """A crystal without its twist."""
 
     def __init__(self, crystal: Crystal):
-        for name in ("cell", "offsets", "supercell", "periodic", "n_sites", "positions"):
-            setattr(self, name, getattr(crystal, name))
+        self.cell, self.offsets, self.supercell = crystal.cell, crystal.offsets, crystal.supercell
+        self.periodic, self.n_sites, self.positions = crystal.periodic, crystal.n_sites, crystal.positions
         self.twist = np.zeros(len(np.asarray(crystal.cell)))
 
 

@@ -96,31 +96,15 @@ def evolve(
         H. Tal-Ezer, R. Kosloff, J. Chem. Phys. 81, 3967 (1984); A. Alvermann, H. Fehske, J. Comput. Phys. 230, 5930
         (2011).
     """
-    moving = isinstance(operator, TimeDependent)
-    operator = operator if moving else prepared(operator, None, "evolve")
-    basis = None
-    if sector is not None:
-        basis = sector if isinstance(sector, SectorBasis) else SectorBasis(operator.hilbert, sector)
-        basis = basis if moving else sector_basis(operator, basis)
-    size = operator.hilbert.size if basis is None else basis.size
-    vector, grid = jnp.asarray(vector), np.asarray(times, dtype=float)
-    if vector.shape != (size,):
-        raise ShapeError(
-            "The vector does not fit the operator's space, or the sector.",
-            got=f"shape {vector.shape}",
-            expected=f"({size},)",
-            try_="basis_vector(operator.hilbert, x), or SectorBasis.project of a vector",
-        )
-    if grid.ndim != 1 or not grid.size or np.any(np.diff(grid) < 0) or (imaginary and grid[0] < 0):
-        raise ShapeError(
-            "The times are not an ascending list.",
-            got=grid.tolist(),
-            expected="[0.0, 0.1, ...]" + (", none negative" if imaginary else ""),
-            try_="numpy.linspace(0, 2, 21)",
-        )
-    if moving:
+    if isinstance(operator, TimeDependent):
+        known = sector is None or isinstance(sector, SectorBasis)
+        basis = sector if known else SectorBasis(operator.hilbert, sector)
+        vector, grid = _checked(vector, times, operator.hilbert.size if basis is None else basis.size, imaginary)
         drive = prepared_drive(operator, basis, grid)
         return Evolution(jnp.asarray(grid), *driven(drive, vector, grid, bool(imaginary), tolerance or _DRIVEN))
+    operator = prepared(operator, None, "evolve")
+    basis = None if sector is None else sector_basis(operator, sector)
+    vector, grid = _checked(vector, times, operator.hilbert.size if basis is None else basis.size, imaginary)
     tolerance = tolerance or _TOLERANCE
     centre, radius = operator.bound()
     radius = max(radius * (1 + 1e-12), 1e-300)
@@ -139,6 +123,25 @@ def evolve(
     )
     error = jnp.asarray(np.sum(parts * cut)) * (1.0 if imaginary else norm)
     return Evolution(jnp.asarray(grid), vectors, log_norms, error)
+
+
+def _checked(vector: Any, times: Any, size: int, imaginary: bool) -> tuple[Array, np.ndarray]:
+    vector, grid = jnp.asarray(vector), np.asarray(times, dtype=float)
+    if vector.shape != (size,):
+        raise ShapeError(
+            "The vector does not fit the operator's space, or the sector.",
+            got=f"shape {vector.shape}",
+            expected=f"({size},)",
+            try_="basis_vector(operator.hilbert, x), or SectorBasis.project of a vector",
+        )
+    if grid.ndim != 1 or not grid.size or np.any(np.diff(grid) < 0) or (imaginary and grid[0] < 0):
+        raise ShapeError(
+            "The times are not an ascending list.",
+            got=grid.tolist(),
+            expected="[0.0, 0.1, ...]" + (", none negative" if imaginary else ""),
+            try_="numpy.linspace(0, 2, 21)",
+        )
+    return vector, grid
 
 
 @functools.partial(jax.jit, static_argnums=6)

@@ -169,7 +169,8 @@ def _piece(
             try_="fewer steps, or a smaller space or sector",
         )
     keys = jax.random.split(key, vectors)
-    return _Piece(*_run(linear_map, maps, keys, grid, size, count, dtype.name), jnp.asarray(float(size * copies)))
+    lowest, moments, values, leaks = _run(linear_map, maps, keys, grid, size, count, dtype.name)
+    return _Piece(lowest, moments, values, leaks, jnp.asarray(float(size * copies)))
 
 
 def _in_sector(
@@ -244,7 +245,7 @@ def _run(linear_map: Any, maps: tuple, keys: Array, betas: Array, size: int, ste
 def _averages(betas: Array, pieces: tuple[_Piece, ...], names: tuple[str, ...], truncation: Array) -> FiniteTemperature:
     """Ratios of means over the random vectors, with jackknife errors; vector r of all sectors is one draw."""
     base = jnp.min(jnp.stack([jnp.min(piece.lowest) for piece in pieces]))
-    size = sum(piece.weight for piece in pieces)
+    size = jnp.sum(jnp.stack([piece.weight for piece in pieces]))
 
     def added(piece: _Piece) -> tuple[Array, ...]:
         shift = (piece.lowest - base)[:, None]
@@ -253,7 +254,7 @@ def _averages(betas: Array, pieces: tuple[_Piece, ...], names: tuple[str, ...], 
         sums = (z, first + shift * z, second + 2 * shift * first + shift**2 * z)
         return *sums, piece.values * factor[:, :, None]
 
-    z, first, second, values = (sum(parts) for parts in zip(*map(added, pieces)))
+    z, first, second, values = (jnp.sum(jnp.stack(parts), axis=0) for parts in zip(*map(added, pieces)))
 
     def numbers(mean: tuple[Array, ...]) -> tuple[Array, ...]:
         z, first, second, values = mean

@@ -157,11 +157,11 @@ def _without_jumps(lindbladian: Lindbladian) -> Callable[[np.ndarray], np.ndarra
         sparse = jump.to_sparse()
         matrix -= 0.5 * rate * (sparse.conj().T @ sparse).toarray()
     with threadpool_limits(1, "blas"):
-        values, right = scipy.linalg.eig(matrix)
+        values, right = np.linalg.eig(matrix)
         if not np.linalg.cond(right) < _RIGHT:
             return lambda flat: flat
         left = np.linalg.inv(right)
-    rates = values[:, None] + values.conj()[None, :] + 2 * _SHIFT * np.mean(values.real)
+    rates = values[:, None] + values.conj()[None, :] + 2 * _SHIFT * np.mean(np.real(values))
 
     def solve(flat: np.ndarray) -> np.ndarray:
         image = left @ _hermitian(flat.reshape(size, size)) @ left.conj().T
