@@ -4,25 +4,28 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qml._core.errors import SpaceError
+from qml._core.types import Array
 from qml.hilbert import AbstractHilbert
 from qml.operator import BosonSum, FermionSum, LocalOperator, PauliSum
 from qml.operator.base import AbstractOperator
-from qml.operator.coefficients import on_host
 from qml.operator.strings import sites_of
 
 _LISTED = 2**16  # states of a space that is summed over
 _WIDEST = 2**20  # configurations of the sites of one term
 
-Term = tuple[complex, tuple[tuple[int, ...], np.ndarray]]
+Term = tuple[tuple[int, ...], np.ndarray]
 
 
-def infinite_temperature(operator: AbstractOperator, hilbert: AbstractHilbert | None = None) -> float:
+def infinite_temperature(operator: AbstractOperator, hilbert: AbstractHilbert | None = None) -> float | Array:
     r"""The energy at infinite temperature, $E_\infty = \mathrm{Tr} H / \dim$ over the configurations of a space.
 
     Exact for any number of sites: the mean of a term over a space with fixed totals is counted with whole numbers.
@@ -31,6 +34,9 @@ def infinite_temperature(operator: AbstractOperator, hilbert: AbstractHilbert | 
         operator: Hermitian; `PauliSum`, `LocalOperator`, `FermionSum` or `BosonSum`, or any operator on a space of at
             most 65536 states.
         hilbert: the space; `None` is that of the operator.
+
+    Returns:
+        A number; an array while the coefficients are traced (not for a `LocalOperator` on more states).
 
     Raises:
         SpaceError: the operator does not act on the space, or the space has a predicate or the operator is of another
@@ -49,14 +55,20 @@ def infinite_temperature(operator: AbstractOperator, hilbert: AbstractHilbert | 
     """
     space = operator.hilbert if hilbert is None else hilbert
     operator.check_space(space)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(operator)):
+        return _mean(operator, space)
+    with jax.ensure_compile_time_eval():
+        return float(_mean(operator, space))
+
+
+def _mean(operator: AbstractOperator, space: AbstractHilbert) -> Array:
     if space.size <= _LISTED:
-        return float(np.real(np.mean(np.asarray(operator.diagonal(space.all_states())))))
+        return jnp.mean(operator.diagonal(space.all_states())).real
     if space.envelope != space:
         raise _too_large(space, "a space with a predicate")
-    total = 0.0
-    for value, (sites, table) in _terms(operator, space):
-        total += float(np.real(value * np.sum(table * _law(space, sites).reshape(table.shape))))
-    return total
+    values, terms = _terms(operator, space)
+    means = np.array([np.sum(table * _law(space, sites).reshape(table.shape)) for sites, table in terms])
+    return jnp.sum(values * means).real if len(terms) else jnp.zeros(())
 
 
 def degrees_of_freedom(hilbert: AbstractHilbert) -> float:
@@ -83,29 +95,29 @@ def degrees_of_freedom(hilbert: AbstractHilbert) -> float:
     return len(spins) + float(sum(np.sum(levels[i] * _law(hilbert, (i,))) for i in rest))
 
 
-def _terms(operator: AbstractOperator, space: AbstractHilbert) -> Iterable[Term]:
-    """The diagonal part: coefficient, sites, and the values on all local configurations of the sites."""
+def _terms(operator: AbstractOperator, space: AbstractHilbert) -> tuple[Any, list[Term]]:
+    """The diagonal part: coefficients, and of each term its sites and values on all local configurations of them."""
     if isinstance(operator, PauliSum):
-        values, strings = on_host(operator.coefficients), operator.strings
-        for value, flip, sign in zip(values, strings.flips, strings.signs):
-            if not flip:
-                sites = tuple(sites_of(sign, strings.n_sites))
-                yield value, (sites, _outer([np.array([1.0, -1.0])] * len(sites)))
-    elif isinstance(operator, LocalOperator):
-        for term in operator.terms():
-            yield 1.0, (tuple(term.sites), np.diag(term.matrix))
-    elif isinstance(operator, (FermionSum, BosonSum)):
-        values = on_host(operator.coefficients)
-        for k in operator.strings.layout.diagonal:
-            key = operator.strings.keys[k]
-            if isinstance(operator, FermionSum):
-                powers = dict.fromkeys(sites_of(key[0], space.n_sites), 1)
-            else:
-                powers = {i: p for i, p, _ in key}
-            factors = [[math.perm(n, p) for n in space.site_states[i]] for i, p in powers.items()]
-            yield values[k], (tuple(powers), _outer([np.array(f, float) for f in factors]))
-    else:
+        strings = operator.strings
+        chosen = [k for k, flip in enumerate(strings.flips) if not flip]
+        sites = [tuple(sites_of(strings.signs[k], strings.n_sites)) for k in chosen]
+        terms = [(s, _outer([np.array([1.0, -1.0])] * len(s))) for s in sites]
+        return operator.coefficients[np.array(chosen, int)], terms
+    if isinstance(operator, LocalOperator):
+        found = [(tuple(term.sites), np.diag(term.matrix)) for term in operator.terms()]
+        return np.ones(len(found)), found
+    if not isinstance(operator, (FermionSum, BosonSum)):
         raise _too_large(space, f"a {type(operator).__name__}")
+    terms = []
+    for k in operator.strings.layout.diagonal:
+        key = operator.strings.keys[k]
+        if isinstance(operator, FermionSum):
+            powers = dict.fromkeys(sites_of(key[0], space.n_sites), 1)
+        else:
+            powers = {i: p for i, p, _ in key}
+        factors = [np.array([math.perm(n, p) for n in space.site_states[i]], float) for i, p in powers.items()]
+        terms.append((tuple(powers), _outer(factors)))
+    return operator.coefficients[operator.strings.layout.diagonal], terms
 
 
 def _outer(factors: list[np.ndarray]) -> np.ndarray:

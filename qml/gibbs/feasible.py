@@ -48,7 +48,7 @@ def nearest_feasible(
     $\min_\rho \frac12|\eta(\rho) - t|^2$ is the limit $\epsilon \to 0$ of ridge-regularised maximum entropy,
     $\min_\theta \log Z(\theta) + \theta \cdot t + \frac\epsilon2 |\theta|^2$, whose solution has
     $\eta = t + \epsilon\theta$; it is followed down by Newton's method. Every direction v is a bound on the distance
-    from below, $(\lambda_{min}(\sum_j v_j P_j) - v \cdot t) / |v|$. The distance is Euclidean, or in units of the errors,
+    from below, $(\lambda_{min}(\sum_j v_j P_j) - v \cdot t) / |v|$. The distance is Euclidean, or in units of errors,
     $|x|^2 = x^T \Sigma^{-1} x$.
 
     Args:
