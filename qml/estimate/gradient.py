@@ -67,5 +67,9 @@ def pull_back(ansatz: Ansatz, params: Params, x: Array, real: Array, imag: Array
         return jax.tree.map(jnp.conj, jax.grad(scalar)(params))
 
     rows = (x, real) if imag is None else (x, real, imag)
-    chunk = rows_at_once(lambda *rows: piece(jnp.ones(rows[0].shape[0]), *rows), *rows, chunk=chunk)
+
+    def whole(*rows: Array) -> Params:
+        return piece(jnp.ones(rows[0].shape[0]), *rows)
+
+    chunk = rows_at_once(whole, *rows, chunk=chunk, cached=True, fewest=64)  # each piece adds up all the parameters
     return sum_chunks(piece, *rows, chunk=chunk)

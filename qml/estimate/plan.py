@@ -29,18 +29,21 @@ _HEAVY = ("dot_general", "conv_general_dilated", "sort", "cumsum", "cumlogsumexp
 _HEAVY += ("scatter-add", "while", "scan", "cond", "fft", "cholesky", "triangular_solve", "eigh", "qr", "svd")
 
 
-def rows_at_once(function: Callable[..., Any], *rows: Array, chunk: int | None, cached: bool = False) -> int | None:
+def rows_at_once(
+    function: Callable[..., Any], *rows: Array, chunk: int | None, cached: bool = False, fewest: int = FEWEST
+) -> int | None:
     """The chunk for a function of rows: as asked, or planned for the device.
 
     As many rows as fit in 1 GiB on a CPU, in a quarter of the memory of an accelerator. With `cached`, on a CPU, no
-    more than stay near the second-level cache of a core (but at least 4). The pieces are of like size, so that hardly
-    any row is done twice.
+    more than stay near the second-level cache of a core (but at least `fewest`). The pieces are of like size, so that
+    hardly any row is done twice.
 
     Args:
         function: traced on `[2, ...]` and `[3, ...]` slices of `rows`.
         rows: arrays with one common leading axis.
         chunk: rows asked for; `None` plans.
         cached: whether the function passes over its values many times, as a deep network does.
+        fewest: rows below which a piece is not worth its own cost.
 
     Returns:
         A number of rows, or `None` for all.
@@ -48,16 +51,16 @@ def rows_at_once(function: Callable[..., Any], *rows: Array, chunk: int | None, 
     count = rows[0].shape[0]
     if chunk is not None or count < 2:
         return chunk
-    fitting = rows_that_suit(function, *rows, cached=cached)
+    fitting = rows_that_suit(function, *rows, cached=cached, fewest=fewest)
     return None if fitting >= count else -(-count // -(-count // fitting))
 
 
-def rows_that_suit(function: Callable[..., Any], *rows: Any, cached: bool = False) -> int:
+def rows_that_suit(function: Callable[..., Any], *rows: Any, cached: bool = False, fewest: int = FEWEST) -> int:
     """Rows that suit the device, however many there are; see `rows_at_once`."""
     need = working_set(function, *rows)
     fitting = max(1, _memory() // need)
     if cached and jax.default_backend() == "cpu":
-        fitting = min(fitting, max(FEWEST, CACHES * cache_bytes() // need))
+        fitting = min(fitting, max(fewest, CACHES * cache_bytes() // need))
     return fitting
 
 
