@@ -66,6 +66,10 @@ class AbstractDriver(eqx.Module):
         """Why a step may end the run: `info["reason"]` is a place in this list."""
         return SENTENCES
 
+    def facts(self, thing: Any) -> dict:
+        """What the result file says of the problem: plain numbers and strings."""
+        return {}
+
     def plan(
         self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
     ) -> tuple[Any, int]:
@@ -143,9 +147,11 @@ class AbstractDriver(eqx.Module):
             default = {"kind": "custom", "driver": describe(driver), "thing": describe(thing), "run": options}
             seed = None if key is None else np.asarray(jax.random.key_data(key)).ravel().tolist()
             folder = RunDir.create(out, default if settings is None else settings, seed)
-        step, final = _programs(folder, driver, thing, (inputs, outer), inner, total, checkpoint_every)
+        words = {"sentences": list(driver.sentences()), "facts": driver.facts(thing)}
+        plan = {"steps": total, "checkpoint_every": checkpoint_every, **words}
+        step, final = _programs(folder, thing, (inputs, outer), inner, plan)
         opening = build("start", outer, inner, export=False)
-        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, sentences=driver.sentences())
+        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words)
         if opening.names:
             loop.record(0, dict(zip(opening.names, jax.device_get(opening(inputs, leaves)), strict=True)))
         status, message = loop.run(total, callbacks, progress)
@@ -170,9 +176,7 @@ def whole_steps(steps: Any) -> int:
     return int(steps)
 
 
-def _programs(
-    folder: RunDir | None, driver: Any, thing: Any, outer: tuple, inner: Layout, total: int, every: int
-) -> tuple[Program, Program]:
+def _programs(folder: RunDir | None, thing: Any, outer: tuple, inner: Layout, plan: dict) -> tuple[Program, Program]:
     """The compiled step and final measurement; with a folder they are exported there and the exported ones run."""
     inputs, layout = outer
     if folder is None:
@@ -188,7 +192,6 @@ def _programs(
         )
         return step, build("final", layout, inner, export=False)
     tables = {"inputs": layout, "carry": inner, "thing": flatten(thing)[1]}
-    plan = {"steps": total, "checkpoint_every": every, "sentences": list(driver.sentences())}
     folder.write_program(made, tables, inputs, plan)
     return made["step"], made["final"]
 
@@ -237,7 +240,7 @@ def resume(
     loop = Loop(
         programs["step"], arrays, leaves, tables["carry"], folder, int(record["plan"]["checkpoint_every"]),
         done=at, size=metrics_size, best=tuple(meta["best"]) if meta["best"] else None, spent=float(meta["seconds"]),
-        sentences=record["plan"].get("sentences", SENTENCES),
+        sentences=record["plan"].get("sentences", SENTENCES), facts=record["plan"].get("facts"),
     )  # fmt: skip
     loop.history = folder.history()
     status, message = loop.run(max(total, at), callbacks, progress)

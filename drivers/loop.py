@@ -16,6 +16,7 @@ from drivers.io.compiled import REASON, Program
 from drivers.io.doubts import doubts
 from drivers.io.history import History, to_json
 from drivers.io.layout import Layout
+from drivers.io.leaderboard import entry
 from drivers.io.progress import ProgressLine
 from drivers.io.result import Record, Result, Status, records
 from drivers.io.run_dir import MetricsFile, RunDir
@@ -42,6 +43,7 @@ class Loop:
         best: `(value, step)` of the best checkpoint so far.
         spent: seconds spent before.
         sentences: why the driver may end the run, by number.
+        facts: what the result file says of the problem.
     """
 
     def __init__(
@@ -59,10 +61,11 @@ class Loop:
         best: tuple[float, int] | None = None,
         spent: float = 0.0,
         sentences: Sequence[str] = SENTENCES,
+        facts: Mapping[str, Any] | None = None,
     ):
         self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
         self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
-        self.sentences = tuple(sentences)
+        self.sentences, self.facts = tuple(sentences), facts or {}
         self.history = History() if history is None else history
         self.seconds = 0.0
         self._metrics = None if folder is None else MetricsFile(folder.metrics, size)
@@ -175,6 +178,7 @@ class Loop:
                     "message": message,
                     "steps": self.done,
                     "final": to_json(row),
+                    "leaderboard": entry(numbers, {**self.facts, "sound": status in _ENDS}, self.spent),
                     "last": to_json(self._row),
                     "best_step": self.best[1] if self.best else None,
                     "wall_time": round(self.spent, 3),

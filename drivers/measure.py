@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from qml._core.errors import ConfigError, SpaceError
 from qml.estimate import Health, Samples, Stats, diagnose
@@ -78,6 +79,17 @@ def settled(state: AbstractState) -> AbstractState:
     finite = jnp.where(jnp.isfinite(log_psi), log_psi, jnp.zeros_like(log_psi))
     new = (finite, jnp.asarray(proposed, jnp.int32))
     return eqx.tree_at(lambda s: (s.sampler_state.log_psi, s.sampler_state.proposed), state, new)
+
+
+def opened(state: AbstractState, key: Any) -> AbstractState:
+    """The state to begin a run with, by NumPy: nothing is compiled for it."""
+    state = reseeded(state, key)
+    if not isinstance(state, MCState):
+        return state
+    chains = state.sampler_state
+    log_psi = np.asarray(chains.log_psi)
+    new = (np.where(np.isfinite(log_psi), log_psi, 0).astype(log_psi.dtype), np.asarray(chains.proposed, np.int32))
+    return eqx.tree_at(lambda s: (s.sampler_state.log_psi, s.sampler_state.proposed), state, jax.device_put(new))
 
 
 def reseeded(state: AbstractState, key: Any) -> AbstractState:

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from drivers.io.result import Status
 from qml._core import tree
+from qml._core.precision import real_dtype
 from qml._core.types import Array, Bool, Float, Int, Params, PyTree
 from qml.estimate import AbstractPreconditioner, Health, Samples, Stats
 from qml.estimate.damping import cap, reweigh
@@ -115,8 +117,8 @@ class Trust(eqx.Module):
 
     def init(self) -> Guard:
         """Nothing remembered."""
-        one, zero, none = jnp.ones(()), jnp.zeros(()), jnp.array(0, jnp.int32)
-        return Guard(one, one, zero, zero, jnp.array(False), none, none)
+        numbers = (np.array(v, real_dtype()) for v in (1, 1, 0, 0))
+        return Guard(*jax.device_put((*numbers, np.array(False), np.array(0, np.int32), np.array(0, np.int32))))
 
     def believed(self, guard: Guard, energy: Stats) -> tuple[Array, Array]:
         """Whether fresh samples confirm the step before, and the reason if not."""
@@ -202,8 +204,15 @@ def chosen(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
 
 
 def copied(point: PyTree) -> PyTree:
-    """The same numbers in a tree that shares no random key with the first."""
-    return jax.tree.map(_clone, point)
+    """The same numbers in a tree that shares no random key with the first; on the host, where nothing is compiled."""
+
+    def copy(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        data = jax.device_put(np.array(jax.random.key_data(leaf)))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(copy, point)
 
 
 def _clone(leaf: Any) -> Any:

@@ -7,18 +7,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
 from drivers.io.result import Status
-from drivers.measure import check_job, energy_info, fresh_energy, observed, reseeded, settled
+from drivers.measure import check_job, energy_info, fresh_energy, observed, opened, settled
 from drivers.trust import PERSISTS, SENTENCES, Reason, Trust, chosen, copied, rekeyed
 from qml._core import tree
 from qml._core.errors import ConfigError
+from qml._core.precision import real_dtype
 from qml._core.types import Array
 from qml.estimate import AbstractPreconditioner, Samples, diagnose, forces
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, PauliSum
 from qml.state import AbstractState, MCState
 
 
@@ -91,12 +93,12 @@ class VMC(AbstractDriver):
                 expected="an optax.GradientTransformation",
                 try_="optax.sgd(0.02), optax.adam(1e-3)",
             )
-        state = settled(reseeded(thing, key))
+        state = opened(thing, key)
         memory = self.optimizer.init(thing.params)
         metric = () if self.precondition is None else self.precondition.init(thing.params)
         point = {"state": state, "memory": memory, "metric": metric}
         guard = {} if self.trust is None else {"guard": self.trust.init(), "anchor": copied(point)}
-        return {**point, **guard, "floor": jnp.asarray(lower_bound(self.hamiltonian).value)}
+        return {**point, **guard, "floor": jax.device_put(np.array(lower_bound(self.hamiltonian).value, real_dtype()))}
 
     def step(self, carry: dict) -> tuple[dict, dict]:
         """Sample, measure, solve; take the step if it can be trusted."""
@@ -161,6 +163,19 @@ class VMC(AbstractDriver):
         """See `AbstractDriver.sentences`."""
         patience = PERSISTS if self.trust is None else self.trust.patience
         return tuple(text.format(patience=patience) for text in SENTENCES)
+
+    def facts(self, thing: AbstractState) -> dict:
+        """See `AbstractDriver.facts`."""
+        pauli = isinstance(self.hamiltonian, PauliSum)
+        return {
+            "dof": thing.hilbert.n_sites,
+            "einf": self.hamiltonian.bound()[0] if pauli else None,
+            "parameters": sum(x.size * (1 + np.iscomplexobj(x)) for x in jax.tree.leaves(thing.params)),
+            "chains": thing.chains if isinstance(thing, MCState) else None,
+            "space": repr(thing.hilbert),
+            "hamiltonian": repr(self.hamiltonian),
+            "ansatz": thing.ansatz.name,
+        }
 
     def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state with its last parameters and chains."""

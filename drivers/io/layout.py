@@ -152,7 +152,9 @@ def flatten(tree: PyTree) -> tuple[list[jax.Array], Layout]:
         names.append(jax.tree_util.keystr(path, simple=True, separator=".") or "value")
         keys.append(_key_name(leaf))
         plain = jax.random.key_data(leaf) if keys[-1] else jnp.asarray(leaf)
-        leaves.append(jax.lax.convert_element_type(plain, plain.dtype))
+        traced = isinstance(plain, jax.core.Tracer)
+        strong = jax.lax.convert_element_type if traced else lambda x, dtype: jax.device_put(np.asarray(x, dtype))
+        leaves.append(strong(plain, plain.dtype) if plain.weak_type else plain)  # on the host nothing is compiled
     shapes, dtypes = [x.shape for x in leaves], [x.dtype.name for x in leaves]
     return leaves, Layout(names, shapes, dtypes, keys, (treedef, tuple(others)))
 

@@ -109,6 +109,11 @@ def parameter_dtype(dtype: Any, what: str) -> np.dtype:
 
 def normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: float | int) -> Array:
     """Normal numbers of standard deviation `std` (of the modulus, for complex ones)."""
+    return _normal(key, shape, jnp.dtype(dtype), std)
+
+
+@jax.jit(static_argnums=(1, 2))
+def _normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: Any) -> Array:
     return std * jax.random.normal(key, shape, dtype)
 
 

@@ -77,7 +77,7 @@ class MCState(AbstractState):
                 expected="positive sizes",
                 try_="MCState(model, hilbert, samples=1024, chains=16, key=key)",
             )
-        model_key, chain_key = jax.random.split(key)
+        model_key, chain_key = _two(key)
         self.ansatz, self.params = to_ansatz(model, hilbert, key=model_key)
         if sampler is None:
             sampler = default_sampler(hilbert, 16 if chains is None else chains, self.ansatz)
@@ -125,6 +125,13 @@ class MCState(AbstractState):
     def health(self, samples: Samples, local: Any = None, *, mean_field: float | int | Array = 0.0) -> Health:
         """Diagnose samples that came with this state, see `qml.estimate.health.health`."""
         return health(self, samples, local, mean_field=mean_field)
+
+
+@jax.jit
+def _two(key: Array) -> tuple[Array, Array]:
+    """Two keys of one, by one program."""
+    first, second = jax.random.split(key)
+    return first, second
 
 
 @jax.jit

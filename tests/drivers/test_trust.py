@@ -188,3 +188,13 @@ def test_lower_bounds_hold_and_beat_the_sum_of_terms():
         assert centre - radius - 1e-6 <= found.value <= exact + 1e-9
     assert lower_bound(ISING).value > -5.3 and lower_bound(ISING).kind == "anderson"  # exact -5.226, terms -8
     assert lower_bound(cases[-1]).kind == "term by term"
+
+
+def test_the_result_file_has_the_fields_of_a_leaderboard(tmp_path):
+    state = qml.FullSumState(({"field": jnp.full(4, 0.1), "bond": jnp.array(0.05)}, log_psi), SPACE)
+    result = DRIVER.run(state, steps=2, out=tmp_path / "run")
+    found = drivers.io.RunDir.open(tmp_path / "run").result()["leaderboard"]
+    assert found["energy"] == float(result.energy.mean) and found["sigma"] == 0
+    assert "no statistical error" in found["how"]
+    assert (found["dof"], found["parameters"], found["einf"], found["bound_type"]) == (4, 5, 0.0, "variational")
+    assert found["lower_bound"] < found["energy"] and found["compute"]["cpu_seconds"] > 0

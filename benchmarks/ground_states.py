@@ -1,0 +1,93 @@
+"""Ground states with known energies: each problem from its own configuration, its curve and result written beside it.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/ground_states.py --list
+    OPENBLAS_NUM_THREADS=1 python benchmarks/ground_states.py tfim-64 heisenberg-4x4
+
+A problem's file `benchmarks/ground_states/NAME.toml` is what `python -m drivers run` takes. Written are `NAME.json`
+(energy with error, relative error, steps, CPU and wall seconds, versions) and `NAME.csv` (step, energy, error,
+V-score).
+"""
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+FOLDER = pathlib.Path(__file__).parent / "ground_states"
+
+PROBLEMS = {
+    # exact energy of the whole lattice, where it is from, relative error that is asked
+    "tfim-64": (-81.495512668926, "free fermions", 1e-4),
+    "heisenberg-4x4": (-11.228483208429, "exact diagonalisation", 1e-3),
+    "j1j2-4x4": (-8.457923351395, "exact diagonalisation", 1e-3),
+    "heisenberg-6x6": (-0.6788721500 * 36, "exact diagonalisation", 2e-3),
+    "j1j2-6x6": (-0.50380965389 * 36, "exact diagonalisation, Schulz et al. (1996)", 5e-3),
+}
+
+
+def run(name: str, out: pathlib.Path) -> dict:
+    """Run one problem, write its curve and its numbers."""
+    from drivers import config
+
+    exact, source, asked = PROBLEMS[name]
+    job = config.load(FOLDER / f"{name}.toml")
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = job.run(out=out)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    energy, error = float(result.energy.mean), float(result.energy.error)
+    numbers = {
+        "problem": name,
+        "status": str(result.status),
+        "message": result.message,
+        "energy": energy,
+        "error": error,
+        "exact": exact,
+        "source": source,
+        "relative_error": (energy - exact) / abs(exact),
+        "relative_error_bar": error / abs(exact),
+        "asked": asked,
+        "reached": abs(energy - exact) + error <= asked * abs(exact),
+        "v_score": float(result.final["v_score"]),
+        "steps": result.steps,
+        "refused": int((result.history["taken"] == 0).sum()),
+        "cpu_seconds": round(cpu, 1),
+        "wall_seconds": round(wall, 1),
+        "load": round(os.getloadavg()[0], 1),
+        "environment": json.loads((out / "environment.json").read_text())["versions"],
+    }
+    (FOLDER / f"{name}.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    with (FOLDER / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "energy", "error", "v_score"])
+        columns = (result.history[c] for c in ("energy.mean", "energy.error", "v_score"))
+        rows = zip(result.history.steps, *columns, strict=True)
+        writer.writerows([int(s), f"{e:.9g}", f"{d:.3g}", f"{v:.4g}"] for s, e, d, v in rows)
+    return numbers
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=", ".join(PROBLEMS))
+    parser.add_argument("--list", action="store_true", help="name the problems")
+    arguments = parser.parse_args()
+    if arguments.list or not arguments.names:
+        for name, (exact, source, asked) in PROBLEMS.items():
+            print(f"{name:16} {exact:.9f}  {source}; asked: {asked:g}")
+        return
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    for name in arguments.names:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(run(name, pathlib.Path(folder) / "run")), flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+    main()
