@@ -19,7 +19,7 @@ class SamplerState(eqx.Module):
         key: random key of the next call.
         accepted: moves that changed the configuration in the last call, for each chain.
         proposed: moves proposed in the last call, for each chain.
-        still: moves since each chain changed last, counted on from call to call.
+        still: moves since each chain changed last, in steps of a sweep, counted on from call to call.
         longest: longest time (moves) any change was waited for in the last call, or half of the one before if larger.
         by_rule: moves of each rule of a mixture that were proposed, and that changed a chain, in the last call.
         settled: the diagnostics said that the chains were thermalised when they were made.

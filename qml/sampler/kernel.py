@@ -28,8 +28,8 @@ class Chains(eqx.Module):
         log_psi: log psi of the chains.
         key: random key of the next sweep.
         accepted: moves that changed each chain.
-        still: moves since each chain changed last.
-        longest: longest time that each chain waited for a change that came.
+        still: moves since each chain changed last, in steps of a sweep.
+        longest: longest time that each chain waited for a change that came, up to the end of the sweep.
         by_rule: moves of each rule of a mixture, proposed and changing the chain.
     """
 
@@ -140,32 +140,31 @@ def sweep(
 ) -> Chains:
     """So many moves of every chain, with the random numbers of all of them drawn at once."""
     key, draw = jax.random.split(chains.key)
-    chains = eqx.tree_at(lambda c: c.key, chains, key)
     uniforms = jax.random.uniform(draw, (moves, chains.x.shape[0], rule.n_uniforms + 1), real_dtype())
     thresholds = jnp.log(uniforms[..., -1]) - log_share(hilbert)
 
-    def move(carry: tuple[Chains, Any], inputs: tuple[Array, Array]) -> tuple[tuple, None]:
-        (now, cache), (u, threshold) = carry, inputs
-        new = attempt(rule, hilbert, wave, exponent, now.x, now.log_psi, cache, u)
-        take = (threshold < jnp.minimum(new.log_ratio, 0)) | ~finite(now.log_psi)
-        x, log_psi = jnp.where(take[:, None], new.proposal, now.x), jnp.where(take, new.log_psi, now.log_psi)
+    def move(carry: tuple, inputs: tuple[Array, Array]) -> tuple[tuple, None]:
+        (x, log_psi, accepted, by_rule, cache), (u, threshold) = carry, inputs
+        new = attempt(rule, hilbert, wave, exponent, x, log_psi, cache, u)
+        take = (threshold < jnp.minimum(new.log_ratio, 0)) | ~finite(log_psi)
+        x, log_psi = jnp.where(take[:, None], new.proposal, x), jnp.where(take, new.log_psi, log_psi)
         cache = jax.tree.map(lambda a, b: jnp.where(take.reshape(-1, *[1] * (a.ndim - 1)), a, b), new.cache, cache)
-        return (counted(now, x, log_psi, take & new.moves, rule, u), cache), None
+        moved = take & new.moves
+        if by_rule is not None:
+            here = rule.kind(u)[:, None] == jnp.arange(by_rule.shape[1])[None, :]
+            by_rule = by_rule + jnp.stack([here, here & moved[:, None]], axis=-1)
+        return (x, log_psi, accepted + moved, by_rule, cache), None
 
-    (chains, _), _ = jax.lax.scan(move, (chains, wave.start(chains.x)), (uniforms[..., :-1], thresholds))
-    return chains
+    start = (chains.x, chains.log_psi, chains.accepted, chains.by_rule, wave.start(chains.x))
+    (x, log_psi, accepted, by_rule, _), _ = jax.lax.scan(move, start, (uniforms[..., :-1], thresholds))
+    return counted(Chains(x, log_psi, key, accepted, chains.still, chains.longest, by_rule), chains.accepted, moves)
 
 
-def counted(now: Chains, x: Array, log_psi: Array, moved: Array, rule: AbstractRule, uniforms: Array) -> Chains:
-    """The chains after a move, and what is counted of it."""
-    waited = now.still + 1
-    longest = jnp.where(moved, jnp.maximum(now.longest, waited), now.longest)
-    still = jnp.where(moved, 0, jnp.minimum(waited, _LONG))
-    by_rule = now.by_rule
-    if by_rule is not None:
-        here = rule.kind(uniforms)[:, None] == jnp.arange(by_rule.shape[1])[None, :]
-        by_rule = by_rule + jnp.stack([here, here & moved[:, None]], axis=-1)
-    return Chains(x, log_psi, now.key, now.accepted + moved, still, longest, by_rule)
+def counted(chains: Chains, before: Array, moves: int) -> Chains:
+    """The chains with their waiting times after so many moves, from the accepted ones before; in steps of a sweep."""
+    moved, waited = chains.accepted > before, jnp.minimum(chains.still + moves, _LONG)
+    longest = jnp.where(moved, jnp.maximum(chains.longest, waited), chains.longest)
+    return eqx.tree_at(lambda c: (c.still, c.longest), chains, (jnp.where(moved, 0, waited), longest))
 
 
 def by_best_wave(

@@ -151,7 +151,9 @@ def _sample(sampler, ansatz, params, state, length, burn):
         take &= ~(faulty("one dead chain") & (chain == 3)) & ~faulty("stuck chains")
         x = jnp.where(take[:, None], new.proposal, now.x)
         kept = jnp.where(faulty("log psi of refused moves"), new.log_psi, now.log_psi)
-        return counted(now, x, jnp.where(take, new.log_psi, kept), take & new.moves, rule, u[:, :1])
+        log_psi = jnp.where(take, new.log_psi, kept)
+        new = Chains(x, log_psi, now.key, now.accepted + (take & new.moves), now.still, now.longest, now.by_rule)
+        return counted(new, now.accepted, 1)
 
     def one_sweep(i, carry):
         now, kept = carry
