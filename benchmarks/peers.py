@@ -23,6 +23,7 @@ from typing import NamedTuple
 from direct_sampling import CASES as DIRECT
 from metric import CASES as METRIC
 from networks import CASES as NETWORKS
+from samplers import CASES as SAMPLERS
 
 PAUSE = 0.05  # seconds after each call
 
@@ -280,6 +281,7 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
     "connected-j1j2-10x10-1008": ("NetKet", functools.partial(connected_local, 1008)),
     "connected-j1j2-10x10-pauli-1008": ("NetKet", functools.partial(connected_pauli, 1008)),
     **NETWORKS,
+    **SAMPLERS,
     **DIRECT,
     **METRIC,
 }
