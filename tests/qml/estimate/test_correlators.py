@@ -71,7 +71,10 @@ def dense(state, pairs, odd):
     return total, product
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("matrix", "x in a sector", "spin one", "y with a predicate", "pairs")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])
 def test_against_dense_vectors(name):
     kind, hilbert, operators, pairs = CASES[name]
     state = FullSumState(model(kind, hilbert.n_sites), hilbert, chunk=None if len(name) % 2 else 7)

@@ -43,6 +43,7 @@ def test_coverage(length, count):
     assert float(jnp.mean(ratio.error)) < 0.8 * float(naive)
 
 
+@pytest.mark.slow
 def test_covariance_matrix():
     """Correlations of the means, autocorrelation included; complex leaves as two rows; never indefinite."""
 

@@ -26,7 +26,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", ["sector", "fermions", *[pytest.param(n, marks=pytest.mark.slow) for n in ("predicate", "bosons")]]
+)
 def test_swap_over_all_pairs(name):
     """The mean swap is Tr rho^2 of the dense density matrix, its second moment the share that stays on the support."""
     kind, hilbert, sites = CASES[name]
@@ -56,9 +58,20 @@ def test_jastrow_of_ten_sites():
     state = MCState((params, log_psi), space, samples=10000, key=jax.random.key(0), sampler=sampler)
     assert_z(state.renyi2(range(5)), exact.mean)
     assert float(state.renyi2(range(10)).mean) == float(state.renyi2([]).mean) == 0
+
+
+@pytest.mark.slow
+def test_ratios_of_growing_parts():
+    """The same state and number, from pairs of replicas sampled with a part swapped."""
+
+    def log_psi(params, x):
+        return sum(p * jnp.sum(x * jnp.roll(x, d + 1, axis=1), axis=1) for d, p in enumerate(params))
+
+    params, space = (0.25, 0.1, 0.05), Spin(10)
+    state = FullSumState((params, log_psi), space)
     regions = [range(2), range(4), range(5)]
     ratios = renyi2_ratios(state.ansatz, params, space, regions, key=jax.random.key(1), samples=10000, chains=100)
-    assert_z(ratios, exact.mean)
+    assert_z(ratios, 0.6075151191168796)
 
 
 @pytest.mark.slow

@@ -82,6 +82,7 @@ def test_coverage():
     assert_z_uniform(stats.mean, stats.error, 0.0010103116658183309)
 
 
+@pytest.mark.slow
 def test_different_zeros():
     """States that vanish in different places: the control variate still has mean zero."""
     space = Spin(3)

@@ -84,6 +84,7 @@ def test_v_score_of_the_reference_state():
     np.testing.assert_allclose(score.mean, 0.043331658196137525, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_extrapolation_covers():
     """Noisy points on a line: the 95 % interval holds the truth about as often, the error is the scatter."""
     variances, de, dv = jnp.linspace(0.1, 0.5, 6), 0.01, 0.005
