@@ -65,7 +65,7 @@ def derivatives(
         gradients = [pull(tuple(unit))[0] for unit in basis]
         return jnp.stack([realify(jax.tree.map(held, g))[0] for g in gradients])
 
-    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk, cached=True))
+    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk, cached=True, fewest=64))
 
 
 def centred(rows: Float[Array, "samples components params"], samples: Samples) -> Float[Array, "rows params"]:

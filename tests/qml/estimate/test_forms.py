@@ -120,7 +120,7 @@ def test_single_precision_derivatives(problem):
     y = np.linalg.solve(wide @ wide.T + 1e-4 * np.eye(len(wide)), right)
     refined = solve_refined(short, jnp.asarray(wide), right, jnp.array(1e-4))
     np.testing.assert_allclose(refined, y, rtol=1e-9, atol=1e-9 * np.abs(y).max())
-    for method in ("jacobian", "assembled", "sr", "cg"):
+    for method in ("jacobian", "assembled"):
         found = SR(shift=1e-2, single=True, method=method).direction(state.ansatz, state.params, samples, local)
         assert realify(found.update)[0].dtype == np.float64
         error = np.linalg.norm(realify(found.update)[0] - x) / np.linalg.norm(x)
@@ -137,7 +137,7 @@ def test_networks_in_single_precision():
     samples = wide.sample()[1]
     local = wide.local_values(operator, samples)
     exact = realify(SR(shift=1.0).direction(wide.ansatz, wide.params, samples, local).update)[0]
-    for method in ("dense", "jacobian", "assembled", "streamed", "cg"):
+    for method in ("jacobian", "assembled", "cg"):
         found = SR(shift=1.0, method=method).direction(wide.ansatz, params, samples, local)
         vector = realify(found.update)[0]
         assert vector.dtype == np.float32

@@ -40,7 +40,7 @@ def by_hand(rows, right, shift, phi, scale):
     return phi + scale**2 * (rows.T @ np.linalg.solve(kernel, right - rows @ phi))
 
 
-@pytest.mark.parametrize("method", ["sr", "jacobian", "streamed", "cg", "auto"])
+@pytest.mark.parametrize("method", ["sr", "streamed", "cg"])
 @pytest.mark.parametrize("kind", [SPRING, MARCH])
 def test_steps_by_hand(problem, kind, method):
     """Three steps of each form against the formulas, with the memory."""
@@ -61,7 +61,7 @@ def test_steps_by_hand(problem, kind, method):
         np.testing.assert_allclose(direction.force_dot, (rows @ x) @ right, rtol=1e-9)
         assert bool(direction.converged) and direction.residual < 1e-9
         last, squares = x, 0.995 * squares + 0.005 * (x - last) ** 2
-    assert direction.form == ("dense" if method == "sr" else method) or method == "auto"
+    assert direction.form == ("dense" if method == "sr" else method)
 
 
 def test_no_memory_is_sr(problem):
@@ -120,6 +120,7 @@ def final_errors(rule, rates, steps=100, samples=12):
     return np.median(np.asarray(found) - exact, axis=1) / abs(exact)
 
 
+@pytest.mark.slow
 def test_memory_pays_where_parameters_are_many():
     """11 times as many parameters as samples: lower energies than SR at the same and at its best learning rate."""
     plain = final_errors(SR(shift=1e-3, method="jacobian"), [0.2, 0.1, 0.05, 0.02])
