@@ -79,10 +79,10 @@ class AbelianFourier(GroupConvolution):
         return table[left[:, None, :], first[None, :, None]]
 
     @cached_property
-    def _waves(self) -> tuple[np.ndarray, np.ndarray]:
+    def _waves(self) -> tuple[Any, Any]:
         """Real characters `[k, t]`, and one of each conjugate pair of complex ones."""
         subgroup = self.group.subgroup(np.array(self.subgroup))
-        rows = np.array([irrep.characters for irrep in character_table(subgroup).irreps])
+        rows = _characters(subgroup)
         real = np.abs(rows.imag).max(axis=1) < 1e-9
         return rows[real].real, rows[~real][_one_of_each_pair(rows[~real])]
 
@@ -162,13 +162,13 @@ class IrrepFourier(GroupConvolution):
     @cached_property
     def _families(self) -> tuple[_Family, ...]:
         irreps = character_table(self.group).irreps
-        rows = np.array([irrep.characters for irrep in irreps])
+        rows = _characters(self.group)
         complex_ = np.abs(rows.imag).max(axis=1) > 1e-9
         paired = np.flatnonzero(complex_)
         kept = [*np.flatnonzero(~complex_), *paired[_one_of_each_pair(rows[paired])]]
         found: dict[tuple, list] = {}
         for k in kept:
-            matrices = irrep_matrices(self.group, irreps[k])
+            matrices: Any = irrep_matrices(self.group, irreps[k])
             matrices = matrices if np.abs(matrices.imag).max() > 1e-12 else matrices.real
             key = (matrices.shape[1], np.iscomplexobj(matrices), bool(complex_[k]))
             found.setdefault(key, []).append(matrices)
@@ -221,7 +221,7 @@ def group_convolution(sector: Any, features: int, mode: str = "auto") -> GroupCo
             try_="mode='irreps'",
         )
     dense = AbelianFourier(group, (group.identity,))
-    ways = {"dense": dense, "fft": abelian}
+    ways: dict[str, GroupConvolution] = {"dense": dense, "fft": abelian}
     if mode == "irreps" or (mode == "auto" and len(abelian.subgroup) ** 2 < group.order <= _LISTED):
         ways["irreps"] = IrrepFourier(group)
     return ways[mode] if mode in ways else min(ways.values(), key=lambda way: way.operations(features))
@@ -240,6 +240,11 @@ def _abelian_subgroup(sector: Any) -> tuple[int, ...]:
     if group.order <= _LISTED:
         found += [n for n in group.normal_subgroups if group.subgroup(np.array(n)).is_abelian]
     return max(found, key=len)
+
+
+def _characters(group: FiniteGroup) -> Any:
+    """Characters of all irreps, `complex[irreps, g]`."""
+    return np.array([irrep.characters for irrep in character_table(group).irreps], complex)
 
 
 def _one_of_each_pair(rows: np.ndarray) -> np.ndarray:
