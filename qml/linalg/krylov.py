@@ -181,12 +181,13 @@ def _levels(run: _Run, start: Any) -> tuple[list[Any], float, float]:
             np.array(alphas), np.array(betas[:-1]), select="i", select_range=levels
         )
         errors = 0 * values if ended else betas[-1] * np.abs(weights[-1])
-        good = errors <= 0.3 * run.tolerance * norm
+        good = np.asarray(errors <= 0.3 * run.tolerance * norm)
         if good[0] and last == _LONGEST:  # give the further levels half as many steps again
             last = min(last, len(alphas) * 3 // 2)
         if good.all() or len(alphas) >= last:
             break
-    take = good & (np.diff(values, prepend=-np.inf) > 1e-9 * norm)  # a second copy of a level in one run is a ghost
+    apart = np.diff(values, prepend=-np.inf) > 1e-9 * norm  # a second copy of a level in one run is a ghost
+    take = np.asarray(good & apart)
     take[0] = True
     found = _combine(run, start, weights[:, take], kept)
     return list(found), float(values[0] - errors[0]), norm

@@ -265,7 +265,7 @@ def _sums(strings: PauliStrings, terms: np.ndarray, down: Array, values: Array) 
 
     groups, size = terms.shape
     if size <= _UNROLLED:
-        return sum(term(own) for own in terms.T)
+        return functools.reduce(jnp.add, map(term, terms.T))
     return jnp.sum(term(terms.reshape(-1)).reshape(-1, groups, size), axis=2)
 
 

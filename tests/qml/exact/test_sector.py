@@ -98,7 +98,7 @@ def test_basis_is_isometric_and_projects():
     first = sum(sector.irrep_matrices[g, 0, 0].conj() * action.matrix(g, states) for g in range(action.order))
     np.testing.assert_allclose(embed @ embed.conj().T, 2 / action.order * first, atol=1e-12)
     h = O.Heisenberg(space, lattice)
-    dense = np.asarray(jax.vmap(sector_map(h, basis))(np.eye(basis.size))).T
+    dense = np.asarray(jax.vmap(sector_map(h, basis))(jnp.eye(basis.size))).T
     np.testing.assert_allclose(dense, embed.conj().T @ np.asarray(h.to_dense()) @ embed, atol=1e-12)
 
 
