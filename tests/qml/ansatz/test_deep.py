@@ -175,7 +175,7 @@ def test_cosets_give_the_whole_projection():
     for momentum, irrep, calls in ((0, "A", 4), (0, "B", 4), (4, "B", 4)):
         sector = symmetries.Sector(symmetries.space_group(lattice), momentum, irrep)
         ansatz, params = to_ansatz(Symmetrised(model, sector), Spin(8))
-        assert len(ansatz.apply.constants.cosets) == calls and len(sector.characters) == 16
+        assert len(ansatz.apply.cosets) == calls and len(sector.characters) == 16
         images = jnp.concatenate([x[:, p] for p in sector.permutations])
         psi = np.exp(value(model, images)).reshape(16, 5)
         np.testing.assert_allclose(np.exp(log_psi(ansatz, params, x)), sector.characters.conj() @ psi, atol=1e-12)
@@ -194,7 +194,7 @@ def test_cosets_of_fermions():
     psi, full = (np.exp(log_psi(a, params, space.all_states())) for a in (ansatz, plain))
     wanted = sector.project(full, hilbert=space) * len(sector.characters)
     np.testing.assert_allclose(psi, wanted, atol=1e-12)
-    assert np.abs(wanted).max() > 1e-3 and len(ansatz.apply.constants.cosets) == 2
+    assert np.abs(wanted).max() > 1e-3 and len(ansatz.apply.cosets) == 2
 
 
 def test_precision_of_trunk_and_head():
