@@ -73,8 +73,8 @@ def dense_network(alpha: int, samples: int = 1008, sites: int = 64) -> Callable:
         memory = kernel.lower(params, rows, local).compile().memory_analysis()
         how = (
             f"TFIM {sites}, RBM alpha={alpha}, {sum(p.size for p in jax.tree.leaves(params))} parameters, {samples} "
-            f"samples, minSR update at shift 0.01, form '{mine().form}', {memory.temp_size_in_bytes / 2**20:.0f} MiB of "
-            "temporaries; rival srt_onthefly"
+            f"samples, minSR update at shift 0.01, form '{mine().form}', "
+            f"{memory.temp_size_in_bytes / 2**20:.0f} MiB of temporaries; rival srt_onthefly"
         )
         return Pair(rival, mine, difference, how)
 

@@ -134,8 +134,9 @@ def _tally(program: Jaxpr) -> np.ndarray:
         for other in inner:
             total += turns * _tally(other)
         for value in equation.outvars if not inner else ():
-            size = float(np.prod(value.aval.shape))
-            total += [size * _depth(equation), size * getattr(value.aval.dtype, "itemsize", 8)]
+            aval: Any = value.aval
+            size = float(np.prod(aval.shape))
+            total += [size * _depth(equation), size * getattr(aval.dtype, "itemsize", 8)]
     return total
 
 

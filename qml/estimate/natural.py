@@ -177,7 +177,7 @@ class SR(AbstractPreconditioner):
     def with_shift(self, shift: Any) -> "SR":
         """See `AbstractPreconditioner.with_shift`."""
         if self.shift is None:
-            return super().with_shift(shift)
+            super().with_shift(shift)
         return eqx.tree_at(lambda rule: rule.shift, self, shift)
 
 

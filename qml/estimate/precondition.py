@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from jax.core import Tracer
 
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Bool, Float, Int, Params
@@ -103,7 +104,7 @@ def check_noise(rule: Any, samples: Samples) -> None:
 
 def said(direction: Direction) -> Direction:
     """The direction; a warning where its numbers are known and the solve did not converge."""
-    if isinstance(direction.converged, jax.core.Tracer) or bool(direction.converged):
+    if isinstance(direction.converged, Tracer) or bool(direction.converged):
         return direction
     warnings.warn(
         f"Conjugate gradients stopped after {int(direction.steps)} steps at a residual of "

@@ -58,8 +58,8 @@ class _Rows(NamedTuple):
 
     push: Callable[[Array], Array]
     pull: Callable[[Array], Array]
-    matrix: Array | None = None
-    narrow: Array | None = None  # the same numbers in single precision, where they are held so
+    matrix: Any = None
+    narrow: Any = None  # the same numbers in single precision, where they are held so
 
 
 def solve_system(
@@ -143,7 +143,7 @@ def _solve(
     rows = plain if scale is None else _scaled(plain, scale)
     right = right if start is None else right - plain.push(start)
     components = 2 if ansatz.is_complex else 1
-    shift = None if rule.shift is None else jnp.asarray(rule.shift, wide)
+    shift: Any = None if rule.shift is None else jnp.asarray(rule.shift, wide)
     none = jnp.zeros((), wide)
     steps = jnp.zeros((), int)
     if form == "cg":
@@ -172,8 +172,9 @@ def _solve(
             def make() -> Array:
                 return lower_gram(rows.matrix)
 
-        if rows.narrow is not None and not _eigen(rule):
-            y = solve_refined(rows.narrow, rows.matrix, right, shift)
+        narrow: Any = rows.narrow
+        if narrow is not None and not _eigen(rule):
+            y = solve_refined(narrow, rows.matrix, right, shift)
         else:
             y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components))
         z = rows.pull(y)
