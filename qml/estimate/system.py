@@ -174,7 +174,7 @@ def _solve(
 
         narrow: Any = rows.narrow
         if narrow is not None and not _eigen(rule):
-            y = solve_refined(narrow, rows.matrix, right, shift)
+            y = solve_refined(narrow, jnp.asarray(rows.matrix), right, shift)
         else:
             y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components))
         z = rows.pull(y)
