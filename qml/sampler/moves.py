@@ -46,7 +46,7 @@ class MultiFlip(AbstractRule):
                 expected="((i, j, ...), (k, l, ...), ...)",
                 try_="MultiFlip(lattice.edges())",
             )
-        self.groups = tuple(tuple(map(int, row)) for row in table)
+        self.groups = tuple(tuple(int(site) for site in row) for row in table.tolist())
 
     @property
     def width(self) -> int:  # type: ignore[override]

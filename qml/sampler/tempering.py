@@ -187,7 +187,8 @@ def _close(
     key, rows = chains.key, eqx.tree_at(lambda c: c.key, chains, None)
     cold = eqx.tree_at(lambda c: c.key, jax.tree.map(lambda a: a[:n], rows), key, is_leaf=lambda a: a is None)
     state = cold.close(proposed, longest, settled, Replicas(chains.x[n:], betas))
-    return eqx.tree_at(lambda s: s.by_rule, state, jnp.concatenate([state.by_rule, swaps.astype(state.by_rule.dtype)]))
+    by_rule = jnp.concatenate([jnp.asarray(state.by_rule), swaps.astype(real_dtype())])
+    return eqx.tree_at(lambda s: s.by_rule, state, by_rule)
 
 
 @jax.jit(static_argnums=1)
@@ -241,4 +242,4 @@ def _sample(
 
     chains, (kept, swaps) = by_best_wave(ansatz, params, sampler.rule.width, start, run)
     proposed = (length + burn) * sampler.sweep
-    return _close(sampler, chains, proposed, state.longest, state.settled, betas, swaps), kept
+    return _close(sampler, chains, proposed, state.longest, jnp.asarray(state.settled), betas, swaps), kept
