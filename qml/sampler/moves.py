@@ -46,7 +46,8 @@ class MultiFlip(AbstractRule):
                 expected="((i, j, ...), (k, l, ...), ...)",
                 try_="MultiFlip(lattice.edges())",
             )
-        self.groups = tuple(tuple(int(site) for site in row) for row in table.tolist())
+        rows: Any = table.tolist()
+        self.groups = tuple(tuple(int(site) for site in row) for row in rows)
 
     @property
     def width(self) -> int:  # type: ignore[override]

@@ -224,7 +224,7 @@ def _sample(
     sampler: Tempering, ansatz: Ansatz, params: Params, state: SamplerState, length: int, burn: Array
 ) -> tuple[SamplerState, Array]:
     x, betas = jnp.concatenate([state.x, state.memory.x]), state.memory.betas
-    still = jnp.concatenate([state.still, jnp.zeros(len(state.memory.x), state.still.dtype)])
+    still = jnp.concatenate([jnp.asarray(state.still), jnp.zeros(len(state.memory.x), jnp.int32)])
     start = Chains.start(x, ansatz.log_psi(params, x), state.key, len(sampler.rule.names), still)
 
     def run(chains: Chains, wave: Network | Updates) -> tuple[Chains, tuple[Array, Array]]:
