@@ -12,6 +12,7 @@ from qml.ansatz.layers import log_cosh
 from qml.ansatz.mean_field import MeanField
 from qml.ansatz.mlp import MLP
 from qml.ansatz.rbm import RBM
+from qml.ansatz.rbm_symm import RBMSymm
 from qml.ansatz.signs import MarshallSign
 from qml.ansatz.symmetrise import Symmetrised
 from qml.ansatz.vit import ViT
@@ -32,6 +33,7 @@ __all__ = [
     "MeanField",
     "Phase",
     "Product",
+    "RBMSymm",
     "ResConv",
     "Sum",
     "Symmetrised",

@@ -85,7 +85,8 @@ class Autoregressive(Combinable, nnx.Module):
         self.rule = NetworkConditionals(space, order, network, phase)
         alphabet = self.rule.alphabet
         outputs = alphabet.states * (2 if phase else 1)
-        self.weights = _boxed(network.init(rngs.params(), space.n_sites, alphabet.features, outputs, dtype))
+        init = jax.jit(lambda key: network.init(key, space.n_sites, alphabet.features, outputs, dtype))  # one program
+        self.weights = _boxed(init(rngs.params()))
 
     def __call__(self, x: Array) -> Array:
         return self.rule.log_psi(_unboxed(self.weights), x)

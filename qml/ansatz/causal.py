@@ -165,7 +165,7 @@ class CausalConv(CausalNetwork):
     def __post_init__(self):
         check_positive(self, "layers", "features", "dilation")
         pairs = [p for p in (self.kernel, self.extent) if isinstance(p, tuple)]
-        sizes = [n for p in pairs for n in p] if pairs else [self.kernel]
+        sizes: list[Any] = [n for p in pairs for n in p] if pairs else [self.kernel]
         good = len(pairs) in (0, 2) and all(len(p) == 2 for p in pairs) and all(isinstance(n, int) for n in sizes)
         if not good or min(sizes) < 1 or not self._taps(True):
             raise ShapeError(

@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+import functools
+import operator
 from typing import Any, Protocol, final, runtime_checkable
 
 import jax.numpy as jnp
@@ -201,7 +203,7 @@ class ProductOf:
 
     def __call__(self, params: Params, x: Array) -> Array:
         values = [a.log_psi(p, x) for a, p in zip(self.inner, params, strict=True)]
-        return sum(values[1:], start=values[0])
+        return functools.reduce(operator.add, values)
 
     def local_update(self, hilbert: Any) -> LocalUpdate | None:
         """The sum of the updates of the factors."""
@@ -290,8 +292,7 @@ class ProductUpdate(LocalUpdate):
 
     def step(self, tables: tuple, cache: tuple, x: Array, sites: Array, values: Array) -> tuple[Array, tuple]:
         steps = [r.step(t, c, x, sites, values) for r, t, c in zip(self.rules, tables, cache, strict=True)]
-        ratios = [log_ratio for log_ratio, _ in steps]
-        log_ratio = sum(ratios[1:], start=ratios[0])
+        log_ratio = functools.reduce(operator.add, [ratio for ratio, _ in steps])
         return (1j * log_ratio if self.turned else log_ratio), tuple(c for _, c in steps)
 
 

@@ -55,8 +55,9 @@ class MarshallSign(Combinable, nnx.Module):
         self.weights = tuple(float(k / (s[1] - s[0])) if len(s) > 1 else 0.0 for k, s in zip(inside, states))
 
     def __call__(self, x: Array) -> Array:
-        lowered = jnp.round((x - np.array(self.first)[None].astype(x.dtype)) @ np.array(self.weights).astype(x.dtype))
-        return (1j * np.pi * (lowered % 2)).astype(complex_dtype())
+        x = jnp.asarray(x, jnp.result_type(x, jnp.float32))
+        lowered = jnp.round((x - jnp.asarray(self.first, x.dtype)[None]) @ jnp.asarray(self.weights, x.dtype))
+        return _log_sign(lowered)
 
     def check_space(self, hilbert: Any) -> None:
         """Raise if the sites of a space have other local states.
@@ -96,7 +97,12 @@ class SignUpdate(LocalUpdate):
     def step(self, tables: Array, cache: tuple, x: Array, sites: Array, values: Array) -> tuple[Array, tuple]:
         change = (values - jnp.take_along_axis(x, sites, axis=1)).astype(tables.dtype)
         lowered = jnp.round(jnp.sum(change * tables[sites], axis=1))
-        return (1j * np.pi * (lowered % 2)).astype(complex_dtype()), cache
+        return _log_sign(lowered), cache
+
+
+def _log_sign(steps: Array) -> Array:
+    """log (-1)^steps in full precision."""
+    return jnp.where(steps % 2 == 1, 1j * np.pi, 0.0).astype(complex_dtype())
 
 
 def _sublattice(lattice: Any, n_sites: int) -> tuple[int, ...]:

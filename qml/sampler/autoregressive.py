@@ -5,7 +5,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from qml._core.chunk import map_chunks
 from qml._core.errors import ShapeError, SpaceError
@@ -125,5 +124,5 @@ def _digits(rule: Conditionals, tables: Any, uniforms: Array) -> Array:
 
     rows, sites = uniforms.shape
     start = (rule.init(tables, rows), jnp.zeros((rows,), jnp.int32))
-    _, digits = jax.lax.scan(visit, start, (np.arange(sites, dtype=np.int32), uniforms.T))
+    _, digits = jax.lax.scan(visit, start, (jnp.arange(sites, dtype=jnp.int32), uniforms.T))
     return digits.T

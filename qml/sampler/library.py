@@ -30,7 +30,7 @@ def default_sampler(hilbert: Any, chains: int = 16, ansatz: Ansatz | None = None
         >>> from qml.hilbert import Spin
         >>> from qml.sampler import default_sampler
         >>> default_sampler(Spin(4, magnetisation=0)).rule
-        Exchange()
+        Exchange(edges=None)
     """
     if ansatz is not None and ansatz.conditionals is not None:
         return DirectSampler(hilbert, chains=chains)

@@ -172,6 +172,7 @@ def test_marshall_sign_of_the_ground_state():
         vector = ground_state(Heisenberg(space, lattice)).vectors[0]
         signs = jnp.exp(MarshallSign(space, lattice)(space.all_states().astype(float)))
         turned = jnp.real(vector * signs)
+        np.testing.assert_allclose(MarshallSign(space, lattice)(space.all_states()), jnp.log(signs), atol=1e-12)
         assert bool(jnp.all(turned * turned[0] > 1e-3 * turned[0] ** 2 / vector.size))
 
 
