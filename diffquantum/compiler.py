@@ -1,7 +1,9 @@
 """The Q# compiler: text to QIR with opaque parameters, and its errors as ours."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from diffquantum.errors import SourceError
@@ -16,23 +18,32 @@ def double(value: float) -> str:
     return text if "." in text else text.replace("e", ".0e") if "e" in text else text + ".0"
 
 
-def context(target: bool = True) -> Any:
-    """A compiler of its own: for QIR where `target`, else for the simulator."""
+@contextlib.contextmanager
+def context(target: bool = True) -> Iterator[Any]:
+    """A compiler of its own: for QIR where `target`, else for the simulator.
+
+    Its parts must be freed on the thread that made them, and they hold each other: left to the garbage collector, any
+    thread may meet them. So the ring is opened here.
+    """
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
     import qdk
 
-    return qdk.Context(target_profile=qdk.TargetProfile.Adaptive) if target else qdk.Context()
+    compiler = qdk.Context(target_profile=qdk.TargetProfile.Adaptive) if target else qdk.Context()
+    try:
+        yield compiler
+    finally:
+        vars(compiler).clear()
 
 
 def compile_qir(text: str, wrapper: str | None, call: str, file: str | None) -> str:
     """QIR of one call; compiler errors become `SourceError`."""
     try:
-        compiler = context()
-        compiler.eval(PRELUDE)
-        compiler.eval(text)
-        if wrapper:
-            compiler.eval(wrapper)
-        return str(compiler.compile(call))
+        with context() as compiler:
+            compiler.eval(PRELUDE)
+            compiler.eval(text)
+            if wrapper:
+                compiler.eval(wrapper)
+            return str(compiler.compile(call))
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of the compiler is not an Exception

@@ -98,11 +98,10 @@ def _grow(
 def _lowest(terms: tuple, sites: int) -> float:
     """The lowest eigenvalue of Pauli strings on a few sites."""
     states = np.arange(2**sites)
-    matrix = np.zeros((2**sites, 2**sites), complex)
+    matrix: np.ndarray = np.zeros((2**sites, 2**sites), complex)
     for word, coefficient in terms:
         flip = sum(1 << i for i, letter in enumerate(word) if letter in "XY")
         sign = sum(1 << i for i, letter in enumerate(word) if letter in "YZ")
         parity = np.array([(b & sign).bit_count() % 2 for b in states.tolist()])
         matrix[states ^ flip, states] += coefficient * 1j ** word.count("Y") * (1 - 2 * parity)
-    whole = matrix if np.any(matrix.imag) else matrix.real
-    return float(np.linalg.eigvalsh(whole)[0])
+    return float(np.linalg.eigvalsh(matrix if np.any(np.imag(matrix)) else np.real(matrix))[0])

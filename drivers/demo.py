@@ -173,12 +173,12 @@ def _closed_form(theta: Any) -> Any:
 def _differences(text: str, index: int, shots: int, true: float) -> Row:
     """Central differences of shots of the Q# simulator, which knows nothing of this package."""
     step = 0.1
-    simulator = context(target=False)
-    simulator.eval(text)
     means, variances = [], []
     for seed, sign in enumerate((1, -1)):
         point = [x + sign * step * (i == index) for i, x in enumerate(POINT)]
-        samples = simulator.run(f"RusZ({point[0]!r}, {point[1]!r})", shots, seed=10 * index + seed)
+        with context(target=False) as simulator:
+            simulator.eval(text)
+            samples = simulator.run(f"RusZ({point[0]!r}, {point[1]!r})", shots, seed=10 * index + seed)
         ones = np.array([str(s).endswith("One") for s in samples], float)
         means.append(ones.mean())
         variances.append(ones.var(ddof=1) / shots)

@@ -54,7 +54,7 @@ def _covariance(samples: Samples, a: Array, b: Array) -> Array:
 def summed(mean: Array, parts: Sequence[Stats]) -> Stats:
     """A mean whose error comes from independent sets of samples, each with the statistics of its influence."""
     error = jnp.sqrt(sum(p.error**2 for p in parts))
-    variance = sum(p.variance for p in parts)
+    variance = sum((p.variance for p in parts), start=jnp.zeros(()))
     count = sum(p.samples for p in parts)
     rates = sum(jnp.where(p.samples > 0, p.variance / jnp.maximum(p.samples, 1), 0.0) for p in parts)
     tau = 0.5 * error**2 / jnp.where(rates > 0, rates, 1.0)

@@ -119,7 +119,7 @@ class VMC(AbstractDriver):
         change, verdict = self.trust.judge(state, samples, local, self.hamiltonian, change)
         moved = settled(state.with_params(optax.apply_updates(state.params, change)))
         there = {"state": moved, "memory": memory, "metric": metric}
-        return self._decide(carry, here, there, energy, verdict, below, health, {**info, **extra})
+        return _decide(self.trust, carry, here, there, energy, verdict, below, health, {**info, **extra})
 
     def _propose(self, state: AbstractState, samples: Samples, local: Array, carry: dict) -> tuple:
         """The change of the parameters, the new memories, and what to record of the solve."""
@@ -136,24 +136,6 @@ class VMC(AbstractDriver):
         change, memory = self.optimizer.update(gradient, carry["memory"], state.params)
         change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
         return change, memory, metric, {**extra, "update_norm": tree.norm(gradient)}
-
-    def _decide(
-        self, carry: dict, here: dict, there: dict, energy: Any, verdict: Any, below: Array, health: Any, info: dict
-    ) -> tuple[dict, dict]:
-        """Go on, stay, or go back to the point before, and say so."""
-        trust, guard = self.trust, carry["guard"]
-        believed, doubt = trust.believed(guard, energy)
-        finite = tree.all_finite({n: there[n] for n in ("memory", "metric")})
-        taken = believed & verdict.taken & finite & ~below
-        reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
-        guard = trust.remember(guard, energy, verdict, believed, taken, health)
-        status, reason = trust.outcome(guard, reason, below, health)
-        again = rekeyed(chosen(believed, here, carry["anchor"]), guard.rejected)
-        point = chosen(taken, there, again)
-        anchor = chosen(taken, here, carry["anchor"])
-        step = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
-        new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
-        return new, {**info, **step, "status": status, "reason": reason}
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples, and the bound they must not fall below."""
@@ -180,3 +162,22 @@ class VMC(AbstractDriver):
     def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state with its last parameters and chains."""
         return carry["state"]
+
+
+def _decide(
+    trust: Trust, carry: dict, here: dict, there: dict, energy: Any, verdict: Any, below: Array, health: Any, info: dict
+) -> tuple[dict, dict]:
+    """Go on, stay, or go back to the point before, and say so."""
+    guard = carry["guard"]
+    believed, doubt = trust.believed(guard, energy)
+    finite = tree.all_finite({n: there[n] for n in ("memory", "metric")})
+    taken = believed & verdict.taken & finite & ~below
+    reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
+    guard = trust.remember(guard, energy, verdict, believed, taken, health)
+    status, reason = trust.outcome(guard, reason, below, health)
+    again = rekeyed(chosen(believed, here, carry["anchor"]), guard.rejected)
+    point = chosen(taken, there, again)
+    anchor = chosen(taken, here, carry["anchor"])
+    step = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
+    new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
+    return new, {**info, **step, "status": status, "reason": reason}

@@ -35,11 +35,11 @@ def crosscheck(program: Program, text: str, call: str, shots: int, seed: int = 1
     if program.register:
         program = _measured(program)
     exact = Exact(program).means(theta)
-    simulator = context(target=False)
-    simulator.eval(text)
     for i, value in enumerate(theta):
         call = call.replace(f"{PARAMETER}({i})", double(value))
-    samples = simulator.run(call, shots, seed=seed)
+    with context(target=False) as simulator:
+        simulator.eval(text)
+        samples = simulator.run(call, shots, seed=seed)
     values = np.array([list(_flat(s)) for s in samples], float).reshape(shots, len(exact))
     spread = values.std(axis=0, ddof=1) / np.sqrt(shots)
     floor = np.sqrt(np.abs(exact) + 1) / shots

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import diffquantum
+from diffquantum.compiler import context
 from diffquantum.emit import to_qsharp
 from diffquantum.infix import Infix, identifier, literal
 from diffquantum.ir import (
@@ -50,13 +51,12 @@ def test_round_trip(name, j, program):
 @pytest.mark.parametrize("j", [0, 1])
 def test_simulator_of_the_compiler(j):
     """The derivative of T02 run by the Q# simulator: 20 000 shots."""
-    import qdk
     from qdk.simulation import run_qir
 
     d = derivative(lib.RUS, j, Roulette.mixture(0.88, 0.2, 24))
-    context = qdk.Context(target_profile=qdk.TargetProfile.Adaptive)
-    context.eval(to_qsharp(d))
-    x = np.array(run_qir(context.compile(f"{d.name}(1.0, 0.7)"), shots=20_000, seed=3), float)
+    with context() as compiler:
+        compiler.eval(to_qsharp(d))
+        x = np.array(run_qir(compiler.compile(f"{d.name}(1.0, 0.7)"), shots=20_000, seed=3), float)
     error = x.std() / np.sqrt(len(x))
     assert abs(x.mean() - lib.reference()["T02_RusZ"]["gradient"][j]) < 4.5 * error < 1
 
@@ -177,8 +177,6 @@ NUMBERS = {"n": 3, "m": -5, "x": 0.7, "y": -1.3, "a": True, "b": False}
 )
 def test_expressions_mean_the_same_in_q_sharp(e):
     """The text of an expression, evaluated by the Q# interpreter."""
-    import qdk
-
     types = {name: type(value) for name, value in NUMBERS.items()}
     infix = Infix(types, {name: name for name in NUMBERS}, (), frozenset(), set(NUMBERS))
     from diffquantum.transform.simplify import type_of
@@ -186,7 +184,8 @@ def test_expressions_mean_the_same_in_q_sharp(e):
     text = infix.write(e, type_of(e, types))
     lines = [f"let {name} = {literal(value)};" for name, value in NUMBERS.items()]
     lines += [f"let {name} = [{', '.join(map(literal, table))}];" for (_, table), name in infix.tables.items()]
-    got = qdk.Context().eval("{" + " ".join(lines) + text + "}")
+    with context(target=False) as simulator:
+        got = simulator.eval("{" + " ".join(lines) + text + "}")
     assert got == pytest.approx(plain(e), rel=1e-14) and type(got) is type(plain(e))
 
 
