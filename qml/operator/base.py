@@ -180,11 +180,7 @@ class AbstractOperator(eqx.Module):
                 expected=f"at most {_DENSE_LIMIT}",
                 try_="apply(vector), or to_sparse()",
             )
-        columns, elements, diagonal = table(self)
-        size = diagonal.shape[0]
-        rows = jnp.arange(size)
-        matrix = jnp.zeros((size, size), self.dtype).at[rows, rows].set(diagonal)
-        return matrix.at[jnp.broadcast_to(rows[:, None], columns.shape), columns].add(elements)
+        return _dense(self)
 
     def to_sparse(self) -> Any:
         """The matrix as `scipy.sparse.csr_array`, without stored zeros."""
@@ -202,6 +198,15 @@ class AbstractOperator(eqx.Module):
 @jax.jit
 def _apply(operator: AbstractOperator, vector: Array) -> Array:
     return operator.linear_map()(vector)
+
+
+@jax.jit
+def _dense(operator: AbstractOperator) -> Array:
+    columns, elements, diagonal = table(operator)
+    size = diagonal.shape[0]
+    rows = jnp.arange(size)
+    matrix = jnp.zeros((size, size), operator.dtype).at[rows, rows].set(diagonal)
+    return matrix.at[jnp.broadcast_to(rows[:, None], columns.shape), columns].add(elements)
 
 
 @jax.jit

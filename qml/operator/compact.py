@@ -53,10 +53,7 @@ class Compacted(eqx.Module):
         Returns:
             `[batch]`; NaN if elements were left out.
         """
-        weighted = self.elements * jnp.asarray(values)
-        used = jnp.arange(self.capacity) < self.count
-        total = jnp.zeros((self.batch,), weighted.dtype)
-        return total.at[self.rows].add(jnp.where(used, weighted, 0), mode="drop")
+        return _row_sums(self, jnp.asarray(values))
 
 
 def bucket(count: int) -> int:
@@ -124,7 +121,7 @@ def capacity_for(operator: Any, x: Any, *, headroom: float = 0.0) -> int:
         >>> capacity_for(PauliSum({"XI": 0.5, "IX": 0.5}), np.array([[1, 1], [1, -1]]))
         4
     """
-    return bucket(int(np.ceil(int(jnp.sum(count_connected(operator, x))) * (1 + headroom))))
+    return bucket(int(np.ceil(int(np.sum(np.asarray(count_connected(operator, x)))) * (1 + headroom))))
 
 
 def checked_batch(operator: Any, x: Any, capacity: Any = 1) -> Array:
@@ -312,6 +309,14 @@ def _apart(make: Callable[..., Any], *arrays: Array) -> Any:
 def _pick(table: Array, at: Array) -> Array:
     """Rows of a table by positions that are known to exist."""
     return table.at[at.astype(jnp.uint32)].get(mode="promise_in_bounds")
+
+
+@jax.jit
+def _row_sums(found: Compacted, values: Array) -> Array:
+    weighted = found.elements * values
+    used = jnp.arange(found.capacity) < found.count
+    total = jnp.zeros((found.batch,), weighted.dtype)
+    return total.at[found.rows].add(jnp.where(used, weighted, 0), mode="drop")
 
 
 @jax.jit
