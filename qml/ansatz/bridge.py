@@ -77,7 +77,8 @@ class Ansatz:
                 expected=f"[batch, {self.n_sites}]",
                 try_=f"x.reshape(-1, {self.n_sites})",
             )
-        return self.apply(params, jnp.asarray(x, _input_dtype(params))).astype(self.dtype)
+        concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x)))
+        return (_compiled if concrete else _log_psi)(self, params, x)
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -88,6 +89,13 @@ class Ansatz:
 
     def __repr__(self) -> str:
         return f"Ansatz({self.name}, n_sites={self.n_sites}, dtype={self.dtype})"
+
+
+def _log_psi(ansatz: Ansatz, params: Params, x: Any) -> Array:
+    return ansatz.apply(params, jnp.asarray(x, _input_dtype(params))).astype(ansatz.dtype)
+
+
+_compiled = jax.jit(_log_psi, static_argnums=0)  # called by hand: one program, not one for each operation
 
 
 def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Params]:
