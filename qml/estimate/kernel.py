@@ -68,6 +68,13 @@ def kernel(
 
     Source: Novak, Sohl-Dickstein, Schoenholz, arXiv:2206.08720, section 3.
     """
+    return _kernel(ansatz, params, samples, chunk, layers, scale)
+
+
+@jax.jit(static_argnums=(0, 3, 4))
+def _kernel(
+    ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None, layers: bool, scale: Params | None
+) -> Array:
     found = _entering_once(ansatz, params) if layers else ()
     out = _raw(ansatz, params, samples.x, chunk, found, scale)
     root, components = jnp.sqrt(samples.weights), out.shape[0]

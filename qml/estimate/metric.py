@@ -97,9 +97,13 @@ def residual(ansatz: Ansatz, samples: Samples, local: Any) -> Float[Array, " row
         samples: weighted configurations.
         local: `[samples]`.
     """
-    local = jnp.asarray(local)
+    return _residual(samples, jnp.asarray(local), ansatz.is_complex)
+
+
+@jax.jit(static_argnums=2)
+def _residual(samples: Samples, local: Array, is_complex: bool) -> Array:
     centred = jnp.sqrt(samples.weights) * (local - samples.mean(local))
-    return jnp.concatenate([centred.real, centred.imag]) if ansatz.is_complex else centred.real
+    return jnp.concatenate([centred.real, centred.imag]) if is_complex else centred.real
 
 
 def qgt(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None = None) -> Float[Array, "params params"]:
@@ -130,6 +134,11 @@ def qgt(ansatz: Ansatz, params: Params, samples: Samples, *, chunk: int | None =
 
     Source: Stokes et al., Quantum 4, 269 (2020).
     """
+    return _qgt(ansatz, params, samples, chunk)
+
+
+@jax.jit(static_argnums=(0, 3))
+def _qgt(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> Array:
     rows = jacobian(ansatz, params, samples, chunk=chunk)
     return rows.T @ rows
 

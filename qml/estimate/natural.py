@@ -127,10 +127,7 @@ class SR(AbstractPreconditioner):
         Returns:
             $x$, in the order of `tree.realify(params)`.
         """
-        rows, right, rule = rows.astype(real_dtype()), right.astype(real_dtype()), self.options.filter
-        if self.method in OVER_SAMPLES or (self.method not in ("sr", "dense") and rows.shape[0] < rows.shape[1]):
-            return invert(lambda: lower_gram(rows), right, rule) @ rows
-        return invert(lambda: lower_gram(rows.T), right @ rows, rule)
+        return _solve(self, rows, right)
 
     def direction(
         self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, *, real_time: bool = False
@@ -179,6 +176,14 @@ class SR(AbstractPreconditioner):
         if self.shift is None:
             super().with_shift(shift)
         return eqx.tree_at(lambda rule: rule.shift, self, shift)
+
+
+@jax.jit
+def _solve(rule: SR, rows: Array, right: Array) -> Array:
+    rows, right, options = rows.astype(real_dtype()), right.astype(real_dtype()), rule.options
+    if rule.method in OVER_SAMPLES or (rule.method not in ("sr", "dense") and rows.shape[0] < rows.shape[1]):
+        return invert(lambda: lower_gram(rows), right, options.filter) @ rows
+    return invert(lambda: lower_gram(rows.T), right @ rows, options.filter)
 
 
 @jax.jit(static_argnums=1)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from qml._core.types import Array, Float, Inexact, Int
@@ -42,14 +43,18 @@ class Samples(eqx.Module):
             values: local values of an operator.
             hermitian: the mean is known to be real: imaginary parts count in the variance alone.
         """
-        values = jnp.asarray(values)
-        if hermitian and jnp.iscomplexobj(values):
-            real, imaginary = self.statistics(values.real), self.statistics(values.imag)
-            return eqx.tree_at(lambda s: s.variance, real, real.variance + imaginary.variance)
-        if self.chains is None:
-            mean = self.mean(values)
-            variance = self.mean(jnp.abs(values - mean[None]) ** 2)
-            exact = Stats.exact(mean)
-            return Stats(mean, exact.error, variance, exact.tau, exact.r_hat, exact.samples)
-        shape = (-1, self.chains)
-        return statistics(values.reshape(*shape, *values.shape[1:]), self.weights.reshape(shape))
+        return _statistics(self, jnp.asarray(values), hermitian)
+
+
+@jax.jit(static_argnums=2)
+def _statistics(samples: Samples, values: Array, hermitian: bool) -> Stats:
+    if hermitian and jnp.iscomplexobj(values):
+        real, imaginary = samples.statistics(values.real), samples.statistics(values.imag)
+        return eqx.tree_at(lambda s: s.variance, real, real.variance + imaginary.variance)
+    if samples.chains is None:
+        mean = samples.mean(values)
+        variance = samples.mean(jnp.abs(values - mean[None]) ** 2)
+        exact = Stats.exact(mean)
+        return Stats(mean, exact.error, variance, exact.tau, exact.r_hat, exact.samples)
+    shape = (-1, samples.chains)
+    return statistics(values.reshape(*shape, *values.shape[1:]), samples.weights.reshape(shape))

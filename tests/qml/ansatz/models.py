@@ -1,5 +1,7 @@
 """Small models of every kind of parameters, far from trivial, for the tests of estimators and states."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -9,6 +11,7 @@ from qml.ansatz import GCNN, MLP, RBM, Jastrow, log_cosh
 from qml.lattice import Chain
 
 
+@functools.cache
 def mixed(n_sites: int):
     """A pair with real and complex parameters: x.z + sum log cosh(x A + c) with real A, complex z and c."""
     keys = jax.random.split(jax.random.key(5), 5)
@@ -24,6 +27,7 @@ def mixed_log_psi(params, x):
     return x @ params["z"] + jnp.sum(log_cosh(x @ params["a"] + params["c"][None, :]), axis=-1)
 
 
+@functools.cache
 def model(name: str, n_sites: int):
     """The model of that name, with a fixed seed and parameters of order 0.2."""
     rngs = nnx.Rngs(7)
