@@ -8,6 +8,7 @@ few sets of modes among each other, that part is looked up too, and only the ele
 from typing import Any
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 _PIECE = 8  # bits of one lookup
 _LEADING = 18  # largest leading part, in bits
@@ -216,16 +217,17 @@ def _leading_modes(permutations: np.ndarray, width: int) -> list[int]:
     n = permutations.shape[1]
     best: list[int] = []
     seen: set[frozenset[int]] = set()
+    firsts = permutations.min(axis=0)  # blocks of other modes are images of those of the first of their orbit
     for start in range(n):
-        for other in range(n):
+        for other in range(n) if firsts[start] == start else ():
             block = _block(permutations, start, other) if other != start else frozenset([start])
-            if block in seen or len(block) < 2:
+            if block in seen or not 2 <= len(block) < n:
                 continue
             seen.add(block)
             bits = width * len(block)
-            images = len(np.unique(np.sort(permutations[:, sorted(block)], axis=1), axis=0))
-            enough = bits <= _LEADING and len(permutations) * 2**bits <= _PAIRS and images <= 8
-            if enough and len(block) > len(best) and len(block) < n:
+            if bits > _LEADING or len(permutations) * 2**bits > _PAIRS or len(block) <= len(best):
+                continue
+            if len(np.unique(np.sort(permutations[:, sorted(block)], axis=1), axis=0)) <= 8:
                 best = sorted(block)
         if start and best:
             break
@@ -233,21 +235,9 @@ def _leading_modes(permutations: np.ndarray, width: int) -> list[int]:
 
 
 def _block(permutations: np.ndarray, a: int, b: int) -> frozenset[int]:
-    """The smallest set with a and b whose images are equal or disjoint."""
-    parent = list(range(permutations.shape[1]))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    queue = [(a, b)]
-    while queue:
-        x, y = queue.pop()
-        rx, ry = root(x), root(y)
-        if rx == ry:
-            continue
-        parent[ry] = rx
-        queue += {(min(p, q), max(p, q)) for p, q in zip(permutations[:, x].tolist(), permutations[:, y].tolist())}
-    return frozenset(i for i in range(len(parent)) if root(i) == root(a))
+    """The smallest set with a and b whose images are equal or disjoint: what chains of images of the pair connect."""
+    n = permutations.shape[1]
+    linked = np.zeros((n, n), bool)
+    linked[permutations[:, a], permutations[:, b]] = True
+    labels = connected_components(linked, directed=False)[1]
+    return frozenset(np.flatnonzero(labels == labels[a]).tolist())

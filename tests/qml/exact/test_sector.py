@@ -61,7 +61,8 @@ def bosons():
     return O.BoseHubbard(space, L.Chain(5), j=1.0, u=3.0), S.space_group(L.Chain(5)), ()
 
 
-SYSTEMS = [chain_spins, square_magnons, triangular, triangular_six, spinless, spinful, spin_one, bosons]
+SYSTEMS = [triangular, triangular_six, spinless, spinful, bosons]
+SYSTEMS += [pytest.param(system, marks=pytest.mark.slow) for system in (chain_spins, square_magnons, spin_one)]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -191,6 +192,7 @@ def test_symmetric_sectors_of_square_clusters(lattice, energy):
     assert float(found.residuals[0]) < 1e-9
 
 
+@pytest.mark.slow
 def test_known_energies_in_sectors():
     """The Heisenberg chain of 20 sites and the kagome cluster of 18, to 1e-9."""
     for lattice, energy in ((L.Chain(20), -8.904386529876414), (L.Kagome(3, 2), -8.048270773541159)):
