@@ -51,7 +51,11 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", SPACES)
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("pyrochlore", "4x4 two magnons")]
+REPRESENTED = ["hole", "antiperiodic", "hubbard", "two spins", "all permutations", LONG[0]]
+
+
+@pytest.mark.parametrize("name", [*(name for name in SPACES if name not in ("pyrochlore", "4x4 two magnons")), *LONG])
 def test_projectors_are_complete(name):
     """Hermitian, idempotent, orthogonal to the others, and of the counted rank; all arms together fill the space."""
     space, group, internal = SPACES[name]
@@ -71,7 +75,7 @@ def test_projectors_are_complete(name):
         np.testing.assert_allclose(p @ q, 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["hole", "antiperiodic", "hubbard", "two spins", "all permutations", "pyrochlore"])
+@pytest.mark.parametrize("name", REPRESENTED)
 def test_representatives_and_matrices(name):
     """Norms are the diagonal of P; images are first in their orbits; matrices of the irrep project like characters."""
     space, group, internal = SPACES[name]
@@ -104,6 +108,7 @@ def test_published_dimensions():
     assert [s.sector_dimension(particles=(2, 2), components=2, fermionic=True) for s in flips] == [21, 15]
 
 
+@pytest.mark.slow
 def test_large_counts_are_exact():
     """2^36 spins in the sectors with spin flip; all Hubbard states of 4 x 4 at half filling, 12870^2."""
     group = symmetries.space_group(Square(6))

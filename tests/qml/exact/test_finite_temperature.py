@@ -57,14 +57,19 @@ def test_fixed_magnetisation():
     np.testing.assert_allclose(again.observables["m"].mean, 2.0, atol=1e-10)
 
 
-def test_complex_and_bosons():
-    """A Hamiltonian with complex elements, one of bosons, and fewer states than steps."""
+def test_complex_and_small():
+    """A Hamiltonian with complex elements, and fewer states than steps."""
     twisted = Heisenberg(Spin(7), Chain(7)) + 0.7 * PauliSum({"XYIIIII": 1.0, "YIIIIII": 0.3})
     against_spectrum(twisted, [0.3, 3.0], {"y": PauliSum({"YIIIIII": 1.0})}, 4, vectors=20)
-    space = Boson(5, n_max=3, n_particles=4)
-    against_spectrum(BoseHubbard(space, Chain(5), u=3.0), [0.5, 2.0], {}, 5, vectors=40)
     small, states = against_spectrum(PauliSum({"ZZ": 1.0, "XI": 0.4}), [1.0, 80.0], {}, 6, vectors=10)
     np.testing.assert_allclose(small.energy.mean[1], states[1].energy, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_bosons():
+    """Bosons with a fixed number of particles."""
+    space = Boson(5, n_max=3, n_particles=4)
+    against_spectrum(BoseHubbard(space, Chain(5), u=3.0), [0.5, 2.0], {}, 5, vectors=40)
 
 
 def test_error_bars():
@@ -85,6 +90,7 @@ def correlator(space, lattice):
     return PauliSum.from_terms([("ZZ", edge, 1 / n) for edge in lattice.edges()], space)
 
 
+@pytest.mark.slow
 def test_sectors_add_up():
     """Every sector of a square cluster, irreps of two dimensions among them: one by one and all together."""
     lattice, space, betas = Square(3, 3), Spin(9, magnetisation=0.5), np.array([0.0, 0.5, 3.0])

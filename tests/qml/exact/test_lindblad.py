@@ -93,7 +93,7 @@ def test_reference_dynamics():
     assert float(jnp.min(run.lowest)) > -1e-13
 
 
-@pytest.mark.parametrize("n", [5, 6])
+@pytest.mark.parametrize("n", [5, pytest.param(6, marks=pytest.mark.slow)])
 def test_reference_steady_state(n):
     """Steady states of 5 spins (dense) and 6 spins (iterative)."""
     expected = PROBLEMS[f"dissipative_tfim_chain_L{n}_V2_g1"]["reference"]
@@ -124,7 +124,7 @@ def test_one_spin_dephasing():
     np.testing.assert_allclose(z, 6 / w * np.sin(w * times) * np.exp(-times), atol=1e-12)
 
 
-@pytest.mark.parametrize("word", ["XXI", "XXX"])
+@pytest.mark.parametrize("word", ["XXI", pytest.param("XXX", marks=pytest.mark.slow)])
 def test_many_spin_jumps(word):
     """3 Z on three spins in |+y>, one jump on two or all of them: each spin it touches is damped as if alone."""
     hamiltonian = PauliSum({"ZII": 3.0, "IZI": 3.0, "IIZ": 3.0})
@@ -184,15 +184,16 @@ def test_derivatives():
     """Derivatives in a rate and in a coupling, forward and backward, against differences; jit."""
     start = np.eye(4)[0]
 
+    @jax.jit
     def signal(parameters):
         h = PauliSum.from_terms([("ZZ", (0, 1), 0.5), ("X", (0,), parameters[0]), ("X", (1,), 0.3)], Spin(2))
         lindbladian = Lindbladian(h, [(parameters[1], jump) for jump in place(2, LOWER)])
         return evolve_density(lindbladian, start, [0.5, 1.1], bound=12.0).expect(PauliSum({"ZI": 1.0}))[1]
 
-    at = jnp.array([0.7, 0.4])
+    at = np.array([0.7, 0.4])
     step = 1e-5 * np.eye(2)
     slope = np.array([(signal(at + s) - signal(at - s)) / 2e-5 for s in step])
-    np.testing.assert_allclose(jax.jit(jax.grad(signal))(at), slope, atol=1e-8)
+    np.testing.assert_allclose(jax.grad(signal)(at), slope, atol=1e-8)
     np.testing.assert_allclose(jax.jacfwd(signal)(at), slope, atol=1e-8)
     with pytest.raises(SpaceError):
         jax.grad(

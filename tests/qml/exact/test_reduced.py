@@ -32,11 +32,14 @@ def test_against_qutip():
     hilbert = Spin(2) * Boson(1, n_max=2) * Spin(1, s=1.5)
     vector = random_vector(hilbert.size)
     ket = qutip.Qobj(vector / np.linalg.norm(vector), dims=[[2, 2, 3, 4], [1, 1, 1, 1]])
-    for sites in ([0], [2], [1, 3], [0, 1, 2]):
-        np.testing.assert_allclose(reduced_density(vector, hilbert, sites), ket.ptrace(sites).full(), atol=1e-14)
-        expected = qutip.entropy_vn(ket.ptrace(sites))
-        np.testing.assert_allclose(entanglement_entropy(vector, hilbert, sites), expected, atol=1e-12)
-    swapped = np.asarray(reduced_density(vector, hilbert, [3, 1])).reshape(4, 2, 4, 2).transpose(1, 0, 3, 2)
+    parts = [0], [2], [1, 3], [0, 1, 2], [3, 1]
+    densities, found = jax.jit(
+        lambda v: tuple([f(v, hilbert, sites) for sites in parts] for f in (reduced_density, entanglement_entropy))
+    )(vector)
+    for sites, density, entropy in zip(parts[:4], densities, found):
+        np.testing.assert_allclose(density, ket.ptrace(sites).full(), atol=1e-14)
+        np.testing.assert_allclose(entropy, qutip.entropy_vn(ket.ptrace(sites)), atol=1e-12)
+    swapped = np.asarray(densities[4]).reshape(4, 2, 4, 2).transpose(1, 0, 3, 2)
     np.testing.assert_allclose(swapped.reshape(8, 8), ket.ptrace([1, 3]).full(), atol=1e-14)
 
 
@@ -46,16 +49,17 @@ def test_constrained():
     vector = random_vector(small.size)
     full = np.zeros(large.size, complex)
     full[np.asarray(large.states_to_indices(small.all_states()))] = vector
-    for sites in ((0, 1), (4, 2, 6)):
-        np.testing.assert_allclose(
-            reduced_density(vector, small, sites), reduced_density(full, large, sites), atol=1e-14
-        )
-        for order in (0.5, 1, 2, np.inf):
-            np.testing.assert_allclose(
-                entanglement_entropy(vector, small, sites, order),
-                entanglement_entropy(full, large, sites, order),
-                atol=1e-12,
-            )
+
+    def parts(v, hilbert):
+        places, orders = ((0, 1), (4, 2, 6)), (0.5, 1, 2, np.inf)
+        entropies = [[entanglement_entropy(v, hilbert, sites, order) for order in orders] for sites in places]
+        return [reduced_density(v, hilbert, sites) for sites in places], entropies
+
+    densities, entropies = jax.jit(lambda v: parts(v, small))(vector)
+    expected, exact = jax.jit(lambda v: parts(v, large))(full)
+    for found, density in zip(densities, expected):
+        np.testing.assert_allclose(found, density, atol=1e-14)
+    np.testing.assert_allclose(entropies, exact, atol=1e-12)
 
 
 def test_closed_forms():
@@ -94,16 +98,14 @@ def test_free_fermions():
     correlations = free_correlations(n, n // 2)
     spins = Spin(n, magnetisation=0)
     vector = ground_state(XXZ(spins, Chain(n, periodic=False), j=1.0, delta=0.0)).vectors[0]
-    for length in (1, 3, 4, 6):
-        for order, expected in zip((1, 2), block_entropies(correlations, range(length))):
-            found = entanglement_entropy(vector, spins, range(length), order)
-            np.testing.assert_allclose(found, expected, atol=1e-9)
+    blocks = [range(length) for length in (1, 3, 4, 6)]
+    found = jax.jit(lambda v: [[entanglement_entropy(v, spins, b, order) for order in (1, 2)] for b in blocks])(vector)
+    np.testing.assert_allclose(found, [block_entropies(correlations, block) for block in blocks], atol=1e-9)
     space = SpinlessFermion(n, n_fermions=4)
     vector = ground_state(tV(space, Chain(n, periodic=False), t=1.0, v=0.0)).vectors[0]
-    for sites in ([0, 1, 2], [1, 3, 6], [7, 2], [5, 4, 3, 0], [0, 2, 4, 6, 7]):
-        for order, expected in zip((1, 2), block_entropies(correlations, sites)):
-            found = entanglement_entropy(vector, space, sites, order)
-            np.testing.assert_allclose(found, expected, atol=1e-9, err_msg=str(sites))
+    blocks = [[0, 1, 2], [1, 3, 6], [7, 2], [5, 4, 3, 0], [0, 2, 4, 6, 7]]
+    found = jax.jit(lambda v: [[entanglement_entropy(v, space, b, order) for order in (1, 2)] for b in blocks])(vector)
+    np.testing.assert_allclose(found, [block_entropies(correlations, block) for block in blocks], atol=1e-9)
 
 
 def lowering(hilbert, mode):
@@ -148,11 +150,11 @@ def test_derivatives():
         step = np.zeros(6)
         step[2] = 1e-5
         slope = (function(vector + step) - function(vector - step)) / 2e-5
-        np.testing.assert_allclose(jax.grad(function)(vector)[2], slope, rtol=1e-6)
-    flat = jax.grad(lambda v: entanglement_entropy(v, Spin(2), (0,)))(jnp.array([1.0, 0.0, 0.0, 0.0]))
+        np.testing.assert_allclose(jax.jit(jax.grad(function))(vector)[2], slope, rtol=1e-6)
+    flat = jax.jit(jax.grad(lambda v: entanglement_entropy(v, Spin(2), (0,))))(np.array([1.0, 0.0, 0.0, 0.0]))
     assert np.all(np.isfinite(np.asarray(flat)))
     power = jax.grad(lambda v: jnp.trace(reduced_density(v, hilbert, sites) @ reduced_density(v, hilbert, sites)))
-    assert np.all(np.isfinite(np.asarray(power(vector))))
+    assert np.all(np.isfinite(np.asarray(jax.jit(power)(vector))))
 
 
 def test_bad_input():

@@ -98,7 +98,7 @@ def test_other_magnetisation():
         spectral_function(operator, raising, target=Spin(n, magnetisation=-1), **settings)
 
 
-@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("hole", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_fermions(hole):
     """Adding and removing a fermion next to others: signs of the modes count; both parts sum to one."""
     space = SpinlessFermion(6, n_fermions=3)
@@ -213,7 +213,7 @@ def test_degenerate_ground_states_are_averaged():
         spectral_function(0.0 * Ising(Spin(7), Chain(7)), PauliSum({"ZIIIIII": 1.0}))
 
 
-@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("hole", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_fermion_with_a_momentum(hole):
     """Adding and removing a fermion with a momentum, between sectors of spaces with other numbers."""
     lattice, space = Chain(6), SpinlessFermion(6, n_fermions=3)

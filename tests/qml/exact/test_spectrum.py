@@ -54,7 +54,9 @@ def test_excited_levels_with_multiplicity():
     np.testing.assert_allclose(other.energies, result.energies, atol=1e-11)
 
 
-@pytest.mark.parametrize(("magnetisation", "levels"), [(0, "levels_Sz0"), (1, "levels_Sz1")])
+@pytest.mark.parametrize(
+    ("magnetisation", "levels"), [(0, "levels_Sz0"), pytest.param(1, "levels_Sz1", marks=pytest.mark.slow)]
+)
 def test_excited_levels_of_sectors(magnetisation, levels):
     """Multiplets of the frustrated square lattice in two magnetisation sectors."""
     name = "excited_j1j2_4x4_J2_0.5"
@@ -77,6 +79,7 @@ def test_lanczos_is_dense_diagonalisation():
     assert 0 < float(whole.energies[1] - whole.energies[0]) < 1e-7
 
 
+@pytest.mark.slow
 def test_sectors_make_up_the_spectrum():
     """The spectra of all magnetisations together are the full spectrum."""
     operator = Heisenberg(Spin(6), Square(3, 2, periodic=(True, False)))
