@@ -1,10 +1,12 @@
 """Rules and spaces that the checks of samplers go through, and wave functions with a generic law."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import softmax
 
 from qml.ansatz import to_ansatz
 from qml.hilbert import Boson, Constrained, Product, Spin, SpinfulFermion, SpinlessFermion
@@ -102,6 +104,7 @@ CASES = {
 MIXED = [name for name in CASES if name not in OLD]
 
 
+@functools.cache
 def uneven(space):
     """An ansatz with a generic law, and that law in basis order."""
     weights = 0.7 * jax.random.normal(jax.random.key(1), (space.n_sites, space.n_sites))
@@ -111,5 +114,5 @@ def uneven(space):
         return 0.2 * jnp.sum((x @ p) * x, axis=-1) / top + 0.3 * x[:, 0]
 
     ansatz, params = to_ansatz((weights, log_psi), space)
-    law = np.asarray(jax.nn.softmax(2 * ansatz.log_psi(params, space.all_states())))
+    law = softmax(2 * np.asarray(ansatz.log_psi(params, space.all_states())))
     return ansatz, params, law

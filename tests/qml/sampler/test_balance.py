@@ -6,8 +6,26 @@ import pytest
 from tests.qml.sampler.cases import CASES, uneven
 from tests.qml.sampler.checks import balanced, enumerate_moves, irreducible
 
+LONG = {  # of the same kind as others, on another space or on edges
+    "flip spin 1",
+    "flip bosons",
+    "exchange spin 1",
+    "exchange spin 1 on edges",
+    "bosons on edges",
+    "fermions",
+    "fermions with spin on edges",
+    "fermions with spin, both",
+    "fermions with spin, up",
+    "fermions with spin, up on edges",
+    "no double occupation",
+    "moves of heisenberg",
+    "moves of bosons",
+    "two exchanges",
+    "holes",
+}
 
-@pytest.mark.parametrize("name", CASES)
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in CASES])
 def test_detailed_balance(name):
     rule, space, grid = CASES[name]
     assert space.size <= 64

@@ -55,7 +55,7 @@ def test_exact_sampler():
 
 
 def test_default_rules():
-    """Each kind of space gets moves that fit; a full space stays as it is; long spaces are sampled without a list."""
+    """Each kind of space gets moves that fit; a full space stays as it is."""
     for space, rule in (
         (Boson(3, 2), LocalFlip()),
         (CAVITY, Exchange()),
@@ -68,15 +68,27 @@ def test_default_rules():
         uniforms = jnp.asarray(np.linspace(0, 0.99, 14).reshape(7, 2))
         moved = Exchange().propose(uniforms, jnp.broadcast_to(x, (7, space.n_sites)), space)
         np.testing.assert_array_equal(moved, np.broadcast_to(x, moved.shape))
-    for space, rule in (
+
+
+@pytest.mark.parametrize(
+    ("space", "rule"),
+    [
         (SpinfulFermion(60, n_up=20, n_down=31), Exchange()),
-        (Boson(80, 4, n_particles=50), Exchange()),
-        (Constrained(Spin(40), blockade, totals={tuple(range(40)): -14}), Restricted(Exchange(), reaches_all=True)),
-    ):
-        ansatz, params = to_ansatz((jnp.ones(space.n_sites), lambda p, x: 0.1 * (x @ p)), space)
-        sampler = Metropolis(rule, space, chains=4, burn=2)
-        state, x = sampler.sample(ansatz, params, sampler.init(ansatz, params, jax.random.key(0)), 3)
-        assert bool(jnp.all(space.contains(x))) and bool(jnp.all(state.accepted > 0))
+        pytest.param(Boson(80, 4, n_particles=50), Exchange(), marks=pytest.mark.slow),
+        pytest.param(
+            Constrained(Spin(40), blockade, totals={tuple(range(40)): -14}),
+            Restricted(Exchange(), reaches_all=True),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["fermions", "bosons", "blockade"],
+)
+def test_long_spaces(space, rule):
+    """They are sampled without a list of their configurations."""
+    ansatz, params = to_ansatz((jnp.ones(space.n_sites), lambda p, x: 0.1 * (x @ p)), space)
+    sampler = Metropolis(rule, space, chains=4, burn=2)
+    state, x = sampler.sample(ansatz, params, sampler.init(ansatz, params, jax.random.key(0)), 3)
+    assert bool(jnp.all(space.contains(x))) and bool(jnp.all(state.accepted > 0))
 
 
 def test_pure_and_reproducible():
