@@ -21,7 +21,7 @@ lattice = qml.lattice.Square(2, 4, periodic=(False, True)) if small else qml.lat
 hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
 hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.0 if small else 0.5)
 sector = symmetries.Sector(symmetries.space_group(lattice))
-ansatz = qml.ansatz.GCNN(sector, layers=2, features=4, rngs=nnx.Rngs(0))
+ansatz = qml.ansatz.GCNN(sector, layers=1 if small else 2, features=4, rngs=nnx.Rngs(0))
 state = qml.MCState(ansatz, hilbert, samples=128 if small else 1024, chains=64, key=jax.random.key(1))
 driver = drivers.VMC(hamiltonian, optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-2))
 result = driver.run(state, steps=10 if small else 200, out="runs/ground_state")
