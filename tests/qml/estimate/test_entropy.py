@@ -27,7 +27,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    "name", ["sector", "fermions", *[pytest.param(n, marks=pytest.mark.slow) for n in ("predicate", "bosons")]]
+    "name", ["fermions", *[pytest.param(n, marks=pytest.mark.slow) for n in ("sector", "predicate", "bosons")]]
 )
 def test_swap_over_all_pairs(name):
     """The mean swap is Tr rho^2 of the dense density matrix, its second moment the share that stays on the support."""
@@ -37,11 +37,12 @@ def test_swap_over_all_pairs(name):
     purity = np.trace(rho @ rho).real
     _, samples = state.sample()
     i, j = (a.reshape(-1) for a in np.meshgrid(*[np.arange(hilbert.size)] * 2))
-    logs = samples.log_psi[i] + samples.log_psi[j]
-    weights = samples.weights[i] * samples.weights[j]
-    swap = _swaps(state.ansatz, state.params, hilbert, sites, samples.x[i], samples.x[j], logs, 100)
+    x, log_psi, w = (np.asarray(a) for a in (samples.x, samples.log_psi, samples.weights))
+    weights = w[i] * w[j]
+    swaps = jax.jit(lambda p, x, y, logs: _swaps(state.ansatz, p, hilbert, sites, x, y, logs, 100))
+    swap = np.asarray(swaps(state.params, x[i], x[j], log_psi[i] + log_psi[j]))
     np.testing.assert_allclose(weights @ swap, purity, atol=1e-12)
-    np.testing.assert_allclose(weights @ jnp.abs(swap) ** 2, weights @ (swap != 0), atol=1e-12)
+    np.testing.assert_allclose(weights @ np.abs(swap) ** 2, weights @ (swap != 0), atol=1e-12)
     np.testing.assert_allclose(state.renyi2(list(sites)).mean, -np.log(purity), atol=1e-10)
 
 

@@ -77,11 +77,11 @@ def test_working_set_against_the_compiler(name):
 def test_a_tight_budget_changes_nothing(monkeypatch):
     space = Spin(5)
     operator = Ising(space, Chain(5), j=-1.0, h=0.7)
-    state = FullSumState(model("mixed", 5), space)
-    samples = state.sample()[1]
+    params, log_psi = model("mixed", 5)
+    samples = FullSumState((params, log_psi), space).sample()[1]
 
     def everything():
-        jax.clear_caches()
+        state = FullSumState((params, lambda p, x: log_psi(p, x)), space)  # a new function: planned and compiled again
         local = local_values(state.ansatz, state.params, operator, samples.x)
         tree = forces(state.ansatz, state.params, samples, local)
         return [local, jacobian(state.ansatz, state.params, samples), *jax.tree.leaves(tree)]

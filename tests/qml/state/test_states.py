@@ -110,15 +110,15 @@ def chunked(state, chunk):
     return eqx.tree_at(lambda s: s.sampler_state, other, state.sampler_state)
 
 
-def test_chunk_changes_nothing():
-    for name in ("mixed", "gcnn"):
-        state = MCState(model(name, 6), SPACE, samples=200, key=jax.random.key(0))
-        a, b = (chunked(state, c).expect({"h": ISING, "x": total(SPACE, "X")}) for c in (None, 7))
-        for field in ("mean", "error", "variance"):
-            for key in ("h", "x"):
-                np.testing.assert_allclose(getattr(a[key], field), getattr(b[key], field), rtol=1e-10)
-        full = [FullSumState((state.ansatz, state.params), SPACE, chunk=c).expect(ISING).mean for c in (None, 9)]
-        np.testing.assert_allclose(full[0], full[1], rtol=1e-12)
+@pytest.mark.parametrize("name", ["mixed", pytest.param("gcnn", marks=pytest.mark.slow)])
+def test_chunk_changes_nothing(name):
+    state = MCState(model(name, 6), SPACE, samples=200, key=jax.random.key(0))
+    a, b = (chunked(state, c).expect({"h": ISING, "x": total(SPACE, "X")}) for c in (None, 7))
+    for field in ("mean", "error", "variance"):
+        for key in ("h", "x"):
+            np.testing.assert_allclose(getattr(a[key], field), getattr(b[key], field), rtol=1e-10)
+    full = [FullSumState((state.ansatz, state.params), SPACE, chunk=c).expect(ISING).mean for c in (None, 9)]
+    np.testing.assert_allclose(full[0], full[1], rtol=1e-12)
 
 
 def test_expect_of_many():
