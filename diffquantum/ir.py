@@ -5,6 +5,7 @@ all read these frozen dataclasses. A program is a tree of statements; loops that
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -265,6 +266,7 @@ def rebuild(expression: Expression, inner: tuple[Expression, ...]) -> Expression
             return expression
 
 
+@functools.lru_cache(maxsize=8192)
 def variables(expression: Expression) -> frozenset[str]:
     """Names of the variables an expression reads."""
     if isinstance(expression, Var):
@@ -272,6 +274,7 @@ def variables(expression: Expression) -> frozenset[str]:
     return frozenset().union(*(variables(part) for part in parts(expression)))
 
 
+@functools.lru_cache(maxsize=8192)
 def parameter_indices(expression: Expression) -> frozenset[int]:
     """Indices of the parameters that appear in an expression itself (not through variables)."""
     if isinstance(expression, Parameter):

@@ -125,8 +125,9 @@ def substitute(expression: Expression, values: dict[str, Expression]) -> Express
     if isinstance(expression, Var):
         return values.get(expression.name, expression)
     inner = parts(expression)
-    new = tuple(substitute(part, values) for part in inner)
-    return fold(rebuild(expression, new))
+    if not inner:
+        return expression
+    return fold(rebuild(expression, tuple([substitute(part, values) for part in inner])))
 
 
 # ---------------------------------------------------------------------------------------------------- statements

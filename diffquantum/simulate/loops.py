@@ -7,6 +7,7 @@ the whole space. Derivatives use one more solve with the same matrix, whatever t
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -328,27 +329,30 @@ def reduced(run: Run, stage: Stage, basis: Any, shape: tuple[int, ...]) -> Any:
     return basis @ _rows(image).T
 
 
+def _norm(matrix: Any, xp: Any) -> Any:
+    return xp.sqrt(xp.sum(matrix * matrix))
+
+
+def _square(i: Any, carry: Any, xp: Any) -> Any:
+    """One squaring of a normalised power, with the logarithm of its norm."""
+    log, power, empty = carry
+    norm = _norm(power, xp)
+    empty = empty | (norm < 1e-200)
+    norm = xp.where(empty, 1.0, norm)
+    power = power / norm
+    return log + xp.log(norm) * 0.5**i, power @ power, empty
+
+
 def spectral_radius(matrix: Any, xp: Any = jnp) -> Any:
     """Largest absolute eigenvalue of a matrix, by repeated squaring (on every device, under jit, of defective ones)."""
-
-    def norm_of(power: Any) -> Any:
-        return xp.sqrt(xp.sum(power * power))
-
-    def square(i: Any, carry: Any) -> Any:
-        log, power, empty = carry
-        norm = norm_of(power)
-        empty = empty | (norm < 1e-200)
-        norm = xp.where(empty, 1.0, norm)
-        return log + xp.log(norm) * 0.5**i, (power / norm) @ (power / norm), empty
-
     carry = (xp.zeros(()), matrix, xp.zeros((), bool))
     if xp is np:
         for i in range(44):
-            carry = square(i, carry)
+            carry = _square(i, carry, np)
     else:
-        carry = lax.fori_loop(0, 44, square, carry)
+        carry = lax.fori_loop(0, 44, functools.partial(_square, xp=xp), carry)
     log, power, empty = carry
-    return xp.where(empty, 0.0, xp.exp(log + xp.log(xp.maximum(norm_of(power), 1e-300)) * 0.5**44))
+    return xp.where(empty, 0.0, xp.exp(log + xp.log(xp.maximum(_norm(power, xp), 1e-300)) * 0.5**44))
 
 
 def never_ends(radius: float, mass: float = 1.0) -> TerminationError:

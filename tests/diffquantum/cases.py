@@ -9,7 +9,7 @@ import numpy as np
 import diffquantum
 from diffquantum import ir
 from diffquantum.simulate.gates import unitary
-from diffquantum.tidy import substitute
+from diffquantum.tidy import compute
 
 FOLDER = pathlib.Path(__file__).parent / "programs"
 LOOPS, FEATURES = FOLDER / "loops.qs", FOLDER / "features.qs"
@@ -67,16 +67,26 @@ class Propagation:
         return float(np.trace(rho).real)
 
     def value(self, expression: ir.Expression, env: tuple):
-        names = {n: ir.Const(v) for n, v in env} | {f"theta{i}": ir.Const(float(t)) for i, t in enumerate(self.theta)}
+        known = dict(env)
 
-        def named(e: ir.Expression) -> ir.Expression:
-            if isinstance(e, ir.Parameter):
-                return ir.Var(f"theta{e.index}")
-            return ir.rebuild(e, tuple(named(p) for p in ir.parts(e)))
+        def of(e: ir.Expression):
+            match e:
+                case ir.Const(value):
+                    return value
+                case ir.Var(name):
+                    return known[name]
+                case ir.Parameter(index):
+                    return float(self.theta[index])
+                case ir.Unary(op, x):
+                    return compute(op, of(x))
+                case ir.Binary(op, x, y):
+                    return compute(op, of(x), of(y))
+                case ir.Select(condition, yes, no):
+                    return of(yes if of(condition) else no)
+                case ir.Index(table, index):
+                    return table[int(of(index))]
 
-        result = substitute(named(expression), names)
-        assert isinstance(result, ir.Const), result
-        return result.value
+        return of(expression)
 
     def apply(self, rho: np.ndarray, matrix: np.ndarray, qubits: list[int]) -> np.ndarray:
         """K rho K^dagger for a matrix K on some qubits."""

@@ -79,14 +79,29 @@ FEATURE_CASES = {
 }  # fmt: skip
 
 
+def feature_case(name):
+    """An explored program of `features.qs`, and parameters."""
+    program = feature(name, **FEATURE_CASES[name])
+    return program, Exact(program), np.array([1.1, 0.9])[: len(program.parameters)]
+
+
 @pytest.mark.parametrize("name", FEATURE_CASES)
 def test_language_features(name):
-    """Each construct: exact means against the reference, and the gradient against finite differences."""
-    program = diffquantum.load(FEATURES, entry=name, **FEATURE_CASES[name])
-    theta = np.array([1.1, 0.9])[: len(program.parameters)]
-    exact = Exact(program)
+    """Each construct: exact means against the reference."""
+    program, exact, theta = feature_case(name)
     np.testing.assert_allclose(exact.means(theta), Propagation(program, theta).means(), atol=2e-9)
-    derivative = jax.jacobian(lambda t: exact.outputs(exact.end(t, exact.arrays())[0], t, jnp))(jnp.asarray(theta))
+
+
+IN_KIND = ("BreakNested", "Calls", "SquareOfCount", "Weights", "ChangingAngle", "Layer")  # the others are alike
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in IN_KIND else pytest.param(n, marks=pytest.mark.slow) for n in FEATURE_CASES]
+)
+def test_gradients_of_language_features(name):
+    """Each construct: the compiled gradient against finite differences of the means."""
+    _, exact, theta = feature_case(name)
+    derivative = jax.jit(jax.jacobian(lambda t: exact.outputs(exact.end(t, exact.arrays())[0], t, jnp)))(theta)
     for i, e in enumerate(1e-3 * np.eye(len(theta))):
         near, far = (exact.means(theta + k * e) - exact.means(theta - k * e) for k in (1, 2))
         np.testing.assert_allclose(derivative[:, i], (8 * near - far) / 12e-3, rtol=1e-7, atol=1e-7)
@@ -182,7 +197,7 @@ def test_whole_space_solver_agrees(monkeypatch):
     np.testing.assert_allclose(whole.means(theta), dense.means(theta), rtol=1e-10)
     np.testing.assert_allclose(whole.termination(theta).radius, dense.termination(theta).radius, atol=1e-8)
     mean = diffquantum.expectation(loop("T08_Zeno"))
-    value, slope = jax.value_and_grad(mean)(jnp.asarray(theta))
+    value, slope = jax.jit(jax.value_and_grad(mean))(theta)
     assert abs(value - 6.918043278424587) < 1e-9
     np.testing.assert_allclose(slope, [-10.797151857403854, -1.8548109998202849], rtol=1e-8)
     with pytest.raises(TerminationError):

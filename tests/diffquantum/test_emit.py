@@ -143,6 +143,13 @@ def test_register_program():
     assert back.register == (0,) and back.kind == "unit"
 
 
+@pytest.fixture(scope="module")
+def interpreter():
+    """One Q# interpreter for expressions, each in a block of its own."""
+    with context(target=False) as simulator:
+        yield simulator
+
+
 NUMBERS = {"n": 3, "m": -5, "x": 0.7, "y": -1.3, "a": True, "b": False}
 
 
@@ -175,7 +182,7 @@ NUMBERS = {"n": 3, "m": -5, "x": 0.7, "y": -1.3, "a": True, "b": False}
     ],
     ids=str,
 )
-def test_expressions_mean_the_same_in_q_sharp(e):
+def test_expressions_mean_the_same_in_q_sharp(e, interpreter):
     """The text of an expression, evaluated by the Q# interpreter."""
     types = {name: type(value) for name, value in NUMBERS.items()}
     infix = Infix(types, {name: name for name in NUMBERS}, (), frozenset(), set(NUMBERS))
@@ -184,8 +191,7 @@ def test_expressions_mean_the_same_in_q_sharp(e):
     text = infix.write(e, type_of(e, types))
     lines = [f"let {name} = {literal(value)};" for name, value in NUMBERS.items()]
     lines += [f"let {name} = [{', '.join(map(literal, table))}];" for (_, table), name in infix.tables.items()]
-    with context(target=False) as simulator:
-        got = simulator.eval("{" + " ".join(lines) + text + "}")
+    got = interpreter.eval("{" + " ".join(lines) + text + "}")
     assert got == pytest.approx(plain(e), rel=1e-14) and type(got) is type(plain(e))
 
 

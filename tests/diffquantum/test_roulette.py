@@ -1,10 +1,12 @@
 """Laws fitted to a program: still unbiased, with less variance, near the best there is."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from diffquantum.estimate import Roulette, gradient, tuned, value
+from diffquantum.estimate import Roulette, gradient, roulette, tuned, value
 from diffquantum.ir import Binary
 from diffquantum.simulate.density import Exact
 from diffquantum.transform import derivative
@@ -24,7 +26,14 @@ def variance(program, j, theta, law) -> float:
     return square - mean**2
 
 
-@pytest.mark.parametrize(("name", "gain"), [("T01_GeoCount", 8.0), ("T02_RusZ", 1.5), ("T04_Ruin", 1.3)])
+@pytest.mark.parametrize(
+    ("name", "gain"),
+    [
+        ("T01_GeoCount", 8.0),
+        pytest.param("T02_RusZ", 1.5, marks=pytest.mark.slow),
+        pytest.param("T04_Ruin", 1.3, marks=pytest.mark.slow),
+    ],
+)
 def test_tuned_law_lowers_the_variance(name, gain):
     """Exact variances; the mean of the tuned estimator is checked by shots."""
     program, theta, known = lib.NAMES[name], jnp.array(lib.THETA[name]), lib.reference()[name]
@@ -60,6 +69,8 @@ def test_bounded_programs_need_no_pilot():
     assert tuned(lib.CIRCUIT, PauliSum({"ZZ": 1.0}), jnp.array([0.4, 1.1]), jax.random.key(0)) == Roulette()
 
 
-def test_pilot_that_never_ends():
+def test_pilot_that_never_ends(monkeypatch):
+    """A pilot is given up at the limit of turns, here a low one."""
+    monkeypatch.setattr(roulette, "sample", functools.partial(roulette.sample, limit=100))
     with pytest.raises(ConvergenceError):
         tuned(lib.GEOMETRIC, None, jnp.array([0.0]), jax.random.key(0), 50)

@@ -62,7 +62,10 @@ def test_doubles_reach_the_compiler_unchanged(value):
     assert Exact(program).means([0.3])[0] == value
 
 
-@pytest.mark.parametrize("name", ["T02_RusZ", "T04_Ruin", "T09_ExpPair", "T12_Discount"])
+@pytest.mark.parametrize(
+    "name",
+    ["T02_RusZ", *(pytest.param(n, marks=pytest.mark.slow) for n in ("T04_Ruin", "T09_ExpPair")), "T12_Discount"],
+)
 def test_simulator_agrees(name):
     """20,000 shots of the Q# simulator, fixed seed, within 4.5 standard errors."""
     program = diffquantum.load(LOOPS, entry=name, check_shots=20_000)
