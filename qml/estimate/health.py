@@ -91,7 +91,11 @@ def diagnose(
 
     Source: Wu et al., arXiv:2302.04919 (V-score).
     """
-    local = jnp.asarray(local)
+    return _diagnose(samples, jnp.asarray(local), sampler_state, jnp.asarray(mean_field))
+
+
+@eqx.filter_jit
+def _diagnose(samples: Samples, local: Array, sampler_state: Any, mean_field: Array) -> Health:
     stats = samples.statistics(local)
     gap = jnp.abs(stats.mean - mean_field) ** 2
     v_score = samples.x.shape[1] * stats.variance / jnp.where(gap > 0, gap, jnp.nan)
