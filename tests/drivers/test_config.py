@@ -49,7 +49,7 @@ def test_a_written_configuration_starts_the_same_run(tmp_path):
 @pytest.mark.parametrize(
     "lattice, hamiltonian, sites",
     [
-        ({"name": "Ladder", "length": 3}, {"name": "XYZ", "jx": 0.5}, 6),
+        pytest.param({"name": "Ladder", "length": 3}, {"name": "XYZ", "jx": 0.5}, 6, marks=pytest.mark.slow),
         ({"name": "Square", "length_x": [[2, 1], [-1, 2]]}, {"name": "LongRangeIsing", "alpha": 3.0, "h": 0.5}, 5),
         ({"name": "KitaevHoneycomb", "length_x": 3, "length_y": 3}, {"name": "Kitaev", "kz": -0.5}, 18),
         ({"name": "Pyrochlore", "length_x": 1, "periodic": False}, {"name": "Heisenberg"}, 4),
@@ -69,17 +69,23 @@ def test_lattices_and_models_by_name(lattice, hamiltonian, sites):
             {"name": "BoseHubbard", "u": 2.0},
             qml.hilbert.Boson(4, 2, n_particles=3),
         ),
-        (
+        pytest.param(
             {"name": "SpinlessFermion", "n_fermions": 2},
             {"name": "tV", "v": 1.5},
             qml.hilbert.SpinlessFermion(4, n_fermions=2),
+            marks=pytest.mark.slow,
         ),
         (
             {"name": "SpinfulFermion", "n_up": 2, "n_down": 1},
             {"name": "Hubbard", "u": 4.0},
             qml.hilbert.SpinfulFermion(4, n_up=2, n_down=1),
         ),
-        ({"s": 0.5, "magnetisation": 0}, {"name": "Heisenberg"}, qml.hilbert.Spin(4, magnetisation=0)),
+        pytest.param(
+            {"s": 0.5, "magnetisation": 0},
+            {"name": "Heisenberg"},
+            qml.hilbert.Spin(4, magnetisation=0),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_spaces_by_name(space, hamiltonian, expected):

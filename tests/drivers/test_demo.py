@@ -18,11 +18,14 @@ def check(rows, out: pathlib.Path, exact: float) -> None:
     assert [p for p in (out / "plots").iterdir() if p.stat().st_size > 1000]
 
 
-@pytest.mark.parametrize("job, exact", [(demo.quench, 1e-3), (demo.thermal, 1e-6), (demo.learning, 0.0)])
+@pytest.mark.parametrize(
+    "job, exact", [(demo.quench, 1e-3), (demo.thermal, 1e-6), pytest.param(demo.learning, 0.0, marks=pytest.mark.slow)]
+)
 def test_job(tmp_path, job, exact):
     check(job(tmp_path / "run", True), tmp_path / "run", exact)
 
 
+@pytest.mark.slow
 def test_program(tmp_path):
     rows = demo.program(tmp_path / "run", True)
     check(rows, tmp_path / "run", 1e-10)

@@ -24,6 +24,7 @@ def outcome(result, exact: float) -> None:
         assert abs(energy - exact) < 0.1 * abs(exact)
 
 
+@pytest.mark.slow
 def test_large_initial_parameters_and_a_large_step():
     """Learning rate and initial parameters far too large on a chain: rolled back, or said."""
     space = qml.hilbert.Spin(6)

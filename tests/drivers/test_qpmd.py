@@ -67,6 +67,7 @@ def test_learn_a_hamiltonian(tmp_path):
     assert_z(result.state.expect(ising), truth.expect(ising).mean)
 
 
+@pytest.mark.slow
 def test_learn_from_averages():
     model = PauliGibbs.local(qml.hilbert.Spin(2), qml.lattice.Chain(2, periodic=False))
     truth = model.with_theta(0.7 * jax.random.uniform(jax.random.key(3), (15,), minval=-1, maxval=1))
@@ -98,6 +99,7 @@ def test_infeasible_marginals_end_with_a_status_of_their_own():
     assert result.status is Status.INFEASIBLE and "no state has these marginals" in result.message
 
 
+@pytest.mark.slow
 def test_a_model_without_all_strings_of_the_hamiltonian():
     """The divergence falls to a minimum of the family: its gradient vanishes, and it stays above zero."""
     hamiltonian = qml.operator.PauliSum({"ZZI": -1.0, "IZZ": -0.7, "XII": 0.6, "IXI": 0.4, "III": 2.0})

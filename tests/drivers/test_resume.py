@@ -118,7 +118,7 @@ def test_kill_and_resume_is_bit_identical(tmp_path):
     assert one == two and one.count(b"\n") == 20
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_leaves_a_folder_that_resumes(tmp_path, number):
     process = start(tmp_path / "run", 400)
     wait_for(process, 6)

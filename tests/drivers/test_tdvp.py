@@ -141,7 +141,7 @@ def test_imaginary_time_lowers_the_energy(table):
     assert angle(result.state, exact(table, 0.6, -1.0)) < 1e-6
 
 
-@pytest.mark.parametrize("metric", ["state", "euclid"])
+@pytest.mark.parametrize("metric", ["state", pytest.param("euclid", marks=pytest.mark.slow)])
 def test_adaptive_steps_keep_their_tolerance(table, metric):
     errors, work = [], []
     for rtol in (1e-2, 1e-3):
@@ -168,6 +168,7 @@ def test_tdvp_error_sees_what_the_ansatz_cannot_do():
     assert 0.3 < result.history["tdvp_error"][-1] < 1.0001  # a product state cannot build the entanglement
 
 
+@pytest.mark.slow
 def test_rbm_quench_against_the_exact_evolution():
     space = qml.hilbert.Spin(6)
     quench = qml.operator.Ising(space, qml.lattice.Chain(6), j=-1.0, h=2.0)

@@ -26,7 +26,7 @@ def rbm(space=SPACE, **settings):
 
 
 def ground_energy(operator) -> float:
-    return float(jnp.linalg.eigvalsh(operator.to_dense())[0])
+    return float(np.linalg.eigvalsh(np.asarray(operator.to_dense()))[0])
 
 
 def dense_energy(state, operator):
@@ -35,11 +35,11 @@ def dense_energy(state, operator):
     return jnp.vdot(psi, operator.to_dense() @ psi).real
 
 
-@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("dtype", [pytest.param(float, marks=pytest.mark.slow), complex])
 def test_plain_gradient_step_is_that_of_the_dense_energy(dtype):
     state, operator = qml.FullSumState(rbm(dtype=dtype), SPACE), ising()
     result = drivers.VMC(operator, optax.sgd(0.01)).run(state, steps=1)
-    gradient = jax.grad(lambda p: dense_energy(state.with_params(p), operator))(state.params)
+    gradient = jax.jit(jax.grad(lambda p: dense_energy(state.with_params(p), operator)))(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.01 * jnp.conj(g), state.params, gradient)
     for ours, theirs in zip(jax.tree.leaves(result.state.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
@@ -79,12 +79,15 @@ def test_sampled_run_and_its_fresh_energy(tmp_path):
         assert bool(jnp.all(same))
 
 
-def test_resumed_chains_go_on_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("rule", [None, pytest.param("march", marks=pytest.mark.slow)])
+def test_resumed_chains_go_on_bit_for_bit(tmp_path, rule):
     state = qml.MCState(rbm(), SPACE, samples=64, chains=8, key=jax.random.key(3))
-    rule = qml.estimate.MARCH(shift=1e-2, method="cg")  # its memory is part of the run
+    if rule == "march":
+        rule = qml.estimate.MARCH(shift=1e-2, method="cg")  # its memory is part of the run
     driver = drivers.VMC(ising(), optax.adam(1e-2), precondition=rule)
     result = driver.run(state, steps=8, out=tmp_path / "one")
-    assert result.history["solve.residual"].max() < 1e-5 and result.history["solve.steps"].min() > 0
+    if rule is not None:
+        assert result.history["solve.residual"].max() < 1e-5 and result.history["solve.steps"].min() > 0
     driver.run(state, steps=3, out=tmp_path / "two")
     drivers.resume(tmp_path / "two", steps=5)
     one, two = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("one", "two"))

@@ -58,7 +58,13 @@ def stepwise(ansatz, params, x):
     return jax.lax.scan(visit, start, (jnp.arange(digits.shape[1]), digits.T))[0][2]
 
 
-CASES = [(network, "spins") for network in NETWORKS] + [("dense", name) for name in list(SPACES)[1:]]
+CASES = [
+    *((network, "spins") for network in NETWORKS if network not in ("dense", "dilated")),
+    pytest.param("dense", "spins", marks=pytest.mark.slow),
+    pytest.param("dilated", "spins", marks=pytest.mark.slow),
+    pytest.param("dense", "spin one", marks=pytest.mark.slow),
+    ("dense", "mixed"),
+]
 
 
 @pytest.mark.parametrize(("network", "space"), CASES)
@@ -82,7 +88,9 @@ def test_norm_and_steps(network, space):
         assert np.all(np.asarray(ansatz.log_psi(params, bad)).real == -np.inf)
 
 
-@pytest.mark.parametrize(("network", "space"), [("convolution", "spins"), ("dense", "mixed")])
+@pytest.mark.parametrize(
+    ("network", "space"), [pytest.param("convolution", "spins", marks=pytest.mark.slow), ("dense", "mixed")]
+)
 def test_samples_have_the_law(network, space):
     """A chi-square test of 40 000 draws; every sample lies in the space, and none follows the one before."""
     space = SPACES[space]
@@ -117,7 +125,9 @@ def matrix_flops(jaxpr) -> float:
     return count
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "network", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("convolution", "dilated"))) for n in NETWORKS]
+)
 def test_sampling_costs_one_forward_pass(network):
     """The matrix products of the whole loop over the sites against those of one evaluation of the same rows."""
     space, settings = Spin(6), {"chains": 32}
@@ -254,7 +264,7 @@ def test_netket(network, x, expected):
     np.testing.assert_allclose(ansatz.log_psi({"weights": weights}, jnp.asarray(x)), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("network", "total"), [("dense", None), ("grid", 1)])
+@pytest.mark.parametrize(("network", "total"), [pytest.param("dense", None, marks=pytest.mark.slow), ("grid", 1)])
 def test_derivatives(network, total):
     """The norm does not depend on the parameters, each one matters, and derivatives are finite outside the space."""
     space = Spin(6, magnetisation=total)

@@ -32,7 +32,7 @@ from qml.lattice import Chain, Square, Triangular
 from qml.operator import Heisenberg
 from qml.sampler import DirectSampler
 from qml.sampler.library import default_sampler
-from tests.qml.ansatz.test_updates import assert_steps_follow, start
+from tests.qml.ansatz.test_updates import assert_steps_follow, some, start
 
 SPACE, SPIN_ONE = Spin(4), Spin(4, s=1)
 SECTOR = symmetries.Sector(symmetries.space_group(Chain(4)), momentum=(0,), internal=(symmetries.SpinFlip(+1),))
@@ -53,13 +53,14 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", some(MODELS, "three bodies", "mean field"))
 def test_steps_follow_the_network(name):
     """Local updates, composed in every way, against the whole model."""
     model, space = MODELS[name]()
     assert_steps_follow(model, space, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_chains_and_energies_are_those_of_the_network():
     """A projected sum of products: the same chains, move for move, and the same local energies."""
     model, space = MODELS["symmetrised"]()

@@ -129,7 +129,7 @@ def test_vit(name, spatial):
     np.testing.assert_allclose(np.exp(value(model, x)), psi, rtol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["tilted", "ribbon"])
+@pytest.mark.parametrize("name", [pytest.param("tilted", marks=pytest.mark.slow), "ribbon"])
 @pytest.mark.parametrize("kind", [ResConv, ConvNeXt])
 def test_convolutions(name, kind):
     """Sums over the sites at the displacements of the box, found by their positions."""

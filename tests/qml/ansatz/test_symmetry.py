@@ -1,5 +1,6 @@
 """Symmetric networks: they lie in their sector, whatever the group and the irrep."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def amplitudes(model):
 
 
 @pytest.mark.parametrize("label", SECTORS)
-@pytest.mark.parametrize("kind", ["gcnn", "projected"])
+@pytest.mark.parametrize("kind", ["gcnn", pytest.param("projected", marks=pytest.mark.slow)])
 def test_in_its_sector(label, kind):
     """The projector of the sector, computed by permuting tensor axes, leaves the state alone."""
     sector = SECTORS[label]
@@ -44,21 +45,23 @@ def test_one_dimensional_irrep_by_definition():
     sector = symmetries.Sector(CHAIN, momentum=(1,))
     model = GCNN(sector, layers=2, features=2, rngs=nnx.Rngs(0))
     x = Spin(6).all_states().astype(float)
-    psi = np.exp(model(x))
+    log_psi = jax.jit(lambda x: model(x))
+    psi = np.exp(log_psi(x))
     for g in range(sector.group.order):
         moved = np.zeros_like(x)
         moved[:, sector.permutations[g]] = np.asarray(x)  # g x
-        np.testing.assert_allclose(sector.characters[g] * np.exp(model(jnp.asarray(moved))), psi, atol=1e-12)
+        np.testing.assert_allclose(sector.characters[g] * np.exp(log_psi(jnp.asarray(moved))), psi, atol=1e-12)
 
 
 def test_value_of_a_projection():
     """The sum over the group, written as a loop."""
     sector = symmetries.Sector(CHAIN, momentum=(3,))
     inner = MLP(6, layers=1, features=5, rngs=nnx.Rngs(1))
+    log_psi = jax.jit(lambda x: inner(x))
     psi, ansatz = amplitudes(Symmetrised(inner, sector))
-    x = Spin(6).all_states().astype(float)
+    x = np.asarray(Spin(6).all_states(), float)
     total = sum(
-        np.conj(c) * np.exp(inner(x[:, p])) for c, p in zip(sector.characters, sector.permutations, strict=True)
+        np.conj(c) * np.exp(log_psi(x[:, p])) for c, p in zip(sector.characters, sector.permutations, strict=True)
     )
     np.testing.assert_allclose(psi, total, atol=1e-12)
     assert hash(ansatz) == hash(amplitudes(Symmetrised(inner, sector))[1])
@@ -99,9 +102,20 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("kind", ["gcnn", "projected", "rotated"])
-def test_signs_and_internal_symmetries(name, kind):
+LONG = {  # each space, and each kind, is met by another case
+    *(("gcnn", name) for name in ("spin flip", "antiperiodic", "bosons", "spin one")),
+    *(("projected", name) for name in ("spin flip in Sz=0", "particle-hole", "two spins")),
+    *(("rotated", name) for name in ("spin flip", "antiperiodic", "bosons", "spin one", "particle-hole")),
+}
+KINDS = [
+    pytest.param(kind, name, id=f"{kind}-{name}", marks=[pytest.mark.slow] * ((kind, name) in LONG))
+    for kind in ("gcnn", "projected", "rotated")
+    for name in SPACES
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS)
+def test_signs_and_internal_symmetries(kind, name):
     """The projection of an ansatz is the sector's projection of its full vector; a GCNN lies in its sector."""
     space, group, internal = SPACES[name]
     momentum = len(internal) - 1  # 0 with an internal symmetry, the last one without

@@ -45,7 +45,13 @@ def frozen(still, longest, sites=16):
 
 
 @pytest.mark.parametrize(
-    ("rates", "shares"), [((0.5,), (1,)), ((0.02,), (1,)), ((0.6, 0.01), (0.7, 0.3)), ((0.3, 0.008), (0.98, 0.02))]
+    ("rates", "shares"),
+    [
+        ((0.5,), (1,)),
+        pytest.param((0.02,), (1,), marks=pytest.mark.slow),
+        pytest.param((0.6, 0.01), (0.7, 0.3), marks=pytest.mark.slow),
+        ((0.3, 0.008), (0.98, 0.02)),
+    ],
 )
 def test_frozen_chains(rates, shares):
     """Below 2 % of runs have a false alarm, also where waits are most unlike; a dead chain is found in over 95 %."""
@@ -70,7 +76,7 @@ def autoregressive(key, phi, runs, length, chains):
     return jnp.swapaxes(jnp.concatenate([noise[:1], jax.lax.scan(step, noise[0], noise[1:])[1]]), 0, 1)
 
 
-@pytest.mark.parametrize(("length", "chains"), [(64, 16), (16, 128)])
+@pytest.mark.parametrize(("length", "chains"), [(64, 16), pytest.param(16, 128, marks=pytest.mark.slow)])
 def test_chains_that_disagree(length, chains):
     """Below 2 % false alarms for mixed chains; over 95 % of the runs found where each is stuck in a well of its own."""
     alarm = jax.jit(jax.vmap(chains_disagree))
