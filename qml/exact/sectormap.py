@@ -202,19 +202,23 @@ def _pauli_rows(operator: PauliSum, basis: SectorBasis) -> Any:
     return make
 
 
+@jax.jit
+def _row_elements(operator: AbstractOperator, x: Any) -> tuple:
+    return *operator.connected(x), operator.diagonal(x)
+
+
 def _any_rows(operator: AbstractOperator, basis: SectorBasis) -> Any:
     """Neighbours of configurations of any kind."""
-    kernel = jax.jit(lambda operator, x: (*operator.connected(x), operator.diagonal(x)))
     action = basis.orbits.action
     first = action.local_states[0]
     step = (action.local_states[-1] - first) // max(1, action.highest)
 
     def make(start: int, stop: int, batch: int) -> tuple:
         codes = basis.codes[start:stop]
-        filled = (
-            np.concatenate([codes, np.repeat(codes[-1:], batch - len(codes))]) if len(basis.codes) > batch else codes
-        )
-        new, values, diagonal = (np.asarray(a)[: stop - start] for a in kernel(operator, basis._configurations(filled)))
+        length = batch if len(basis.codes) > batch else 1 << (len(codes) - 1).bit_length()  # few lengths, few programs
+        filled = np.concatenate([codes, np.repeat(codes[-1:], length - len(codes))]) if len(codes) else codes
+        found = _row_elements(operator, basis._configurations(filled))
+        new, values, diagonal = (np.asarray(a)[: stop - start] for a in found)
         rows = np.repeat(np.arange(start, stop), values.shape[1])
         digits = (new.reshape(-1, new.shape[-1]).astype(np.int64) - first) // step
         values = values.reshape(-1)

@@ -158,8 +158,8 @@ def spectral_function(
     for vector in level.vectors:
         start = product(operator, vector, source, space)
         parts = amplitudes(start, bases) if bases else [[start]]
-        small = _NOTHING * float(jnp.linalg.norm(start))
-        runs += [m(row) for m, rows in zip(methods, parts) for row in rows if float(jnp.linalg.norm(row)) > small]
+        small = _NOTHING * float(np.linalg.norm(start))
+        runs += [m(row) for m, rows in zip(methods, parts) for row in rows if float(np.linalg.norm(row)) > small]
     found = _joined(runs, len(level.vectors), level.energy, frequencies, bool(hole))
     values, error = _at(found, frequencies, float(broadening))
     return eqx.tree_at(lambda f: (f.values, f.error), found, (values, error))
@@ -194,7 +194,7 @@ def _method(hamiltonian: AbstractOperator, basis: SectorBasis | None, steps: int
 
 def _chain(linear_map: Map, steps: int, start: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Poles, weights and leaks of a Lanczos run."""
-    norm = float(jnp.linalg.norm(start))
+    norm = float(np.linalg.norm(start))
     dtype = jax.eval_shape(lambda m, v: m(v), linear_map, start).dtype
     start, count = start.astype(jnp.result_type(start, dtype)), min(steps, len(start))
     alphas, betas, _ = tridiagonal(linear_map, start, count, start.nbytes * count <= _KEPT_BYTES)

@@ -81,8 +81,7 @@ def ground_state(
     if not 1 <= k <= size:
         raise SpaceError("There are not so many levels.", got=f"k={k}", expected=f"1 ... {size}", try_="k=1")
     if size <= max(_DENSE, 4 * k):
-        full = spectrum(operator, sector=basis)
-        return EigenResult(full.energies[:k], full.vectors[:k], full.residuals[:k])
+        return EigenResult(*jax.device_put(tuple(array[:k] for array in _all_levels(operator, basis))))
     seed = 0 if key is None else np.asarray(jax.random.key_data(key))
     linear_map = fast_map(operator) if basis is None else sector_map(operator, basis)
     dtype = (
@@ -114,11 +113,15 @@ def spectrum(operator: AbstractOperator, hilbert: AbstractHilbert | None = None,
         >>> spectrum(PauliSum({"ZZ": 1.0})).energies.tolist()
         [-1.0, -1.0, 1.0, 1.0]
     """
-    operator = prepared(operator, hilbert, "spectrum")
+    return EigenResult(*jax.device_put(_all_levels(prepared(operator, hilbert, "spectrum"), sector)))
+
+
+def _all_levels(operator: AbstractOperator, sector: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Energies, vectors as rows, residual norms, of a space or a sector of it."""
     matrix = np.asarray(operator.to_dense() if sector is None else sector_matrix(operator, sector))
     energies, vectors = dense_eigh(matrix)
     residuals = np.linalg.norm(matrix @ vectors - vectors * energies, axis=0)
-    return EigenResult(*jax.device_put((energies, vectors.T, residuals)))
+    return energies, vectors.T, residuals
 
 
 def dense_eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

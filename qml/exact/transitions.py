@@ -51,7 +51,7 @@ def ground_level(hamiltonian: AbstractOperator, ground: Any, basis: SectorBasis 
     if ground is None or isinstance(ground, EigenResult):
         rows = _lowest(hamiltonian, ground, basis, size, _DEGENERATE * radius)
     else:
-        rows = [jnp.asarray(ground)]
+        rows = [np.asarray(ground)]
     vectors = []
     for row in rows:
         if row.shape != (size,):
@@ -61,11 +61,12 @@ def ground_level(hamiltonian: AbstractOperator, ground: Any, basis: SectorBasis 
                 expected=f"({size},)",
                 try_="ground_state(hamiltonian, sector=sector)",
             )
-        whole = row if basis is None else basis.to_full(row)
-        vectors.append(whole / jnp.linalg.norm(whole))
-    images = [hamiltonian.apply(vector) for vector in vectors]
-    energies = [float(jnp.vdot(vector, image).real) for vector, image in zip(vectors, images)]
-    residual = max(float(jnp.linalg.norm(i - e * v)) for v, i, e in zip(vectors, images, energies))
+        whole = np.asarray(row if basis is None else basis.to_full(row))
+        vectors.append(whole / np.linalg.norm(whole))
+    images = [np.asarray(hamiltonian.apply(jnp.asarray(vector))) for vector in vectors]
+    energies = [float(np.vdot(vector, image).real) for vector, image in zip(vectors, images)]
+    residual = max(float(np.linalg.norm(i - e * v)) for v, i, e in zip(vectors, images, energies))
+    vectors = [jnp.asarray(vector) for vector in vectors]
     if not residual <= _EIGENSTATE * radius:
         raise ConvergenceError(
             "The given vector is no eigenstate of the Hamiltonian.",
@@ -92,7 +93,7 @@ def _lowest(hamiltonian: AbstractOperator, known: Any, basis: SectorBasis | None
                     try_="sector=, or one vector as ground",
                 )
             if number < len(energies) or len(energies) >= size or known.vectors.shape[-1] != size:
-                return list(known.vectors[:number])
+                return list(np.asarray(known.vectors)[:number])
         known = ground_state(hamiltonian, k=min(count, size), sector=basis)
         count *= 2
 
@@ -119,12 +120,12 @@ def amplitudes(vector: Array, bases: list[SectorBasis]) -> list[list[Array]]:
     Raises:
         SpaceError: the sectors together do not hold the vector.
     """
-    norm = float(jnp.linalg.norm(vector)) ** 2
+    norm = float(np.linalg.norm(vector)) ** 2
     found = []
     for basis in bases:
         rows = [vector if l == 0 else partner(basis, vector, 0, l) for l in range(basis.dimension)]
         found.append([basis.project(row) for row in rows] if basis.size else [])
-    shares = [sum(float(jnp.linalg.norm(row)) ** 2 for row in rows) for rows in found]
+    shares = [sum(float(np.linalg.norm(row)) ** 2 for row in rows) for rows in found]
     if abs(norm - sum(shares)) > _LOST * max(norm, 1e-300):
         texts = [f"{round(share / norm, 9):g} in {basis.sector.label}" for share, basis in zip(shares, bases)]
         raise SpaceError(
