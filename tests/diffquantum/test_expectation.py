@@ -23,7 +23,10 @@ TEXT = """operation Prepare(theta : Double[], qs : Qubit[]) : Unit {
 }"""
 
 
-@pytest.mark.parametrize("name", REFERENCE)
+ALIKE = ("T03b_NeuronTries", "T05b_ExtractorBit", "T14_CondBody", "T15_Race")  # other outputs of loops of the same kind
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ALIKE else n for n in REFERENCE])
 def test_value_and_gradient(name):
     """The 18 programs: values to 1e-10, gradients to 1e-8 (relative where above 1)."""
     known = REFERENCE[name]
@@ -58,9 +61,10 @@ def test_transformations_agree():
     one_by_one = jnp.stack([mean(x) for x in points])
     np.testing.assert_allclose(jax.vmap(mean)(points), one_by_one, atol=1e-13)
     np.testing.assert_allclose(jax.jit(jax.vmap(mean))(points), one_by_one, atol=1e-13)
-    reverse = jnp.stack([jax.grad(mean)(x) for x in points])
-    np.testing.assert_allclose(jax.vmap(jax.grad(mean))(points), reverse, atol=1e-12)
-    np.testing.assert_allclose(jax.vmap(jax.jacfwd(mean))(points), reverse, atol=1e-12)
+    slope = jax.jit(jax.grad(mean))
+    reverse = np.stack([slope(x) for x in points])
+    for batch in jax.jit(lambda x: (jax.vmap(jax.grad(mean))(x), jax.vmap(jax.jacfwd(mean))(x)))(points):
+        np.testing.assert_allclose(batch, reverse, atol=1e-12)
 
 
 @pytest.mark.parametrize("t", [0.25, 0.02])

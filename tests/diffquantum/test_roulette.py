@@ -49,6 +49,7 @@ def test_sampled_variance_is_the_exact_one():
     assert abs(float(out.variance) / variance(lib.RUS, 1, theta, law) - 1) < 0.1
 
 
+@pytest.mark.slow
 def test_variance_is_near_the_best_fixed_law():
     """<Z> of the repeat-until-success program in phi: the best law has 51.3 per shot, the published one 192.9."""
     theta = jnp.array([1.0, 0.7])
