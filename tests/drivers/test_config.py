@@ -64,10 +64,11 @@ def test_lattices_and_models_by_name(lattice, hamiltonian, sites):
 @pytest.mark.parametrize(
     "space, hamiltonian, expected",
     [
-        (
+        pytest.param(
             {"name": "Boson", "n_max": 2, "n_particles": 3},
             {"name": "BoseHubbard", "u": 2.0},
             qml.hilbert.Boson(4, 2, n_particles=3),
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             {"name": "SpinlessFermion", "n_fermions": 2},

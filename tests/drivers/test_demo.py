@@ -19,7 +19,12 @@ def check(rows, out: pathlib.Path, exact: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "job, exact", [(demo.quench, 1e-3), (demo.thermal, 1e-6), pytest.param(demo.learning, 0.0, marks=pytest.mark.slow)]
+    "job, exact",
+    [
+        (demo.quench, 1e-3),
+        pytest.param(demo.thermal, 1e-6, marks=pytest.mark.slow),
+        pytest.param(demo.learning, 0.0, marks=pytest.mark.slow),
+    ],
 )
 def test_job(tmp_path, job, exact):
     check(job(tmp_path / "run", True), tmp_path / "run", exact)

@@ -32,6 +32,7 @@ def check(names, chains, burn, length):
     assert all(wrong < 1e-6 for _, wrong in found.values())
 
 
+@pytest.mark.slow
 def test_law():
     """A hundred thousand configurations by exchanges, a Hamiltonian's moves and a mixture; family level 1e-3."""
     check(LIGHT, 5000, 5, 20)
