@@ -47,7 +47,10 @@ def fast_map(operator: AbstractOperator) -> Map:
         exchange = _exchanges(operator)
         if exchange is not None:
             return exchange
-    return jax.jit(lambda operator: operator.linear_map())(operator)
+    return _plain_map(operator)
+
+
+_plain_map = jax.jit(lambda operator: operator.linear_map())
 
 
 @final

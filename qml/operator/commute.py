@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from qml._core.errors import SymmetryError
+from qml._core.types import Array
 from qml.operator.base import AbstractOperator
 from qml.operator.boson import BosonStrings, BosonSum
 from qml.operator.coefficients import is_traced
@@ -221,12 +222,17 @@ def _broken_rows(operator: AbstractOperator, action: Any, g: int, samples: int) 
     ]
 
 
+@jax.jit
+def _parts_of_rows(operator: AbstractOperator, x: Array) -> tuple[Array, Array, Array, Array]:
+    neighbours, elements = operator.connected(x)
+    return neighbours, elements, operator.hilbert.contains(neighbours), operator.diagonal(x)
+
+
 def _rows_of(operator: AbstractOperator, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The non-zero elements of some rows: number of the row, configuration of the column, element."""
-    neighbours, elements = (np.asarray(part) for part in operator.connected(x))
-    inside = np.asarray(operator.hilbert.contains(neighbours)) & (elements != 0)
+    neighbours, elements, inside, diagonal = (np.asarray(part) for part in _parts_of_rows(operator, x))
+    inside = inside & (elements != 0)
     rows = np.broadcast_to(np.arange(len(x))[:, None], elements.shape)
-    diagonal = np.asarray(operator.diagonal(x))
     return (
         np.concatenate([np.arange(len(x)), rows[inside]]),
         np.concatenate([x, neighbours[inside]]),

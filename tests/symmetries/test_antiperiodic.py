@@ -64,7 +64,11 @@ def levels(operator, group):
         (Chain(6, twist=PI), lambda lattice: tV(SpinlessFermion(6, n_fermions=3), lattice, t=1.0, v=1.3)),
         (Chain(6, twist=PI), lambda lattice: tV(SpinlessFermion(6), lattice, t=1.0, v=1.3)),
         (Chain(6, twist=PI), lambda lattice: Hubbard(SpinfulFermion(6, n_up=2, n_down=1), lattice, t=1.0, u=3.0)),
-        (Square(3, twist=PI), lambda lattice: tV(SpinlessFermion(9, n_fermions=2), lattice, t=1.0, v=1.3)),
+        pytest.param(
+            Square(3, twist=PI),
+            lambda lattice: tV(SpinlessFermion(9, n_fermions=2), lattice, t=1.0, v=1.3),
+            marks=pytest.mark.slow,
+        ),
         (Square([[2, 1], [-1, 2]], twist=PI), lambda x: Hubbard(SpinfulFermion(5, n_up=2, n_down=1), x, t=1.0, u=3.0)),
     ],
     ids=["chain t-V", "chain t-V all numbers", "chain Hubbard", "square t-V", "square Hubbard"],

@@ -220,6 +220,7 @@ TWELFTHS = st.integers(0, 11)
     periodic=st.sampled_from([True, (True, False)]),
 )
 @FEW
+@pytest.mark.slow
 def test_best_origin(cell, extent, seats, periodic):
     """No point of a fine grid has more isometries than the one found; elements keep distances and multiply."""
     lattice = Lattice(cell, extent, np.array(seats) / 12 @ np.array(cell), periodic)
