@@ -67,7 +67,12 @@ def test_xxz_chain(name):
     np.testing.assert_allclose(model.expect(mid).mean, row["ss_mid_bond"], atol=1e-10)
 
 
-@pytest.mark.parametrize("name", sorted(REFERENCE["P3"]))
+def slow_at(sites, rows):
+    """Names of the rows of a table, those of one size slow: the same at another size."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n.startswith(f"n={sites} ") else n for n in sorted(rows)]
+
+
+@pytest.mark.parametrize("name", slow_at(6, REFERENCE["P3"]))
 def test_information_matrices(name):
     """Metrics in the two couplings of the Ising chain, and their order."""
     row = REFERENCE["P3"][name]
@@ -85,7 +90,7 @@ def test_information_matrices(name):
     assert np.all(bkm**2 <= sym * sld * (1 + 1e-12))
 
 
-@pytest.mark.parametrize("name", sorted(REFERENCE["P5"]))
+@pytest.mark.parametrize("name", slow_at(6, REFERENCE["P5"]))
 def test_marginals_of_random_chains(name):
     row = REFERENCE["P5"][name]
     model = local_model(int(name[2]), row["theta"])
