@@ -31,12 +31,18 @@ def full(params):
     return FullSumState((jnp.array(params), log_psi), SPACE)
 
 
+@jax.jit
+def compared(first, second):
+    """Infidelity without and with the control variate."""
+    return first.infidelity(second, control=False), first.infidelity(second, control=True)
+
+
 @pytest.mark.parametrize(("other", "exact"), [(FAR, 0.3785197886092295), (CLOSE, 0.0010103116658183309)])
 def test_full_sum(other, exact):
     """Reference values by full summation of the same pairs, computed independently."""
     first, second = full(FIRST), full(other)
-    for control in (False, True):
-        np.testing.assert_allclose(first.infidelity(second, control=control).mean, exact, atol=1e-13)
+    for stats in compared(first, second):
+        np.testing.assert_allclose(stats.mean, exact, atol=1e-13)
     inner = np.vdot(first.to_array(), second.to_array())
     np.testing.assert_allclose(first.overlap(second).mean, inner, atol=1e-13)
 
@@ -45,8 +51,8 @@ def test_sampled_and_control():
     """Two sampled states, and one sampled with one summed; the control variate pays where the states are close."""
     first = sampled(FIRST, 10000, 0)
     for other, seed in ((FAR, 1), (CLOSE, 2)):
-        second, exact = sampled(other, 10000, seed), full(FIRST).infidelity(full(other)).mean
-        plain, controlled = (first.infidelity(second, control=c) for c in (False, True))
+        exact = compared(full(FIRST), full(other))[0].mean
+        plain, controlled = compared(first, sampled(other, 10000, seed))
         assert_z(plain, exact)
         assert_z(controlled, exact)
         gain = float(plain.error / controlled.error) ** 2
@@ -59,7 +65,7 @@ def test_states_of_one_origin_are_sampled_independently():
     state = sampled(FIRST, 2000, 3)
     same = state.infidelity(state)
     assert abs(float(same.mean)) < 1e-12
-    assert_z(state.infidelity(state.with_params(jnp.array(CLOSE))), full(FIRST).infidelity(full(CLOSE)).mean)
+    assert_z(state.infidelity(state.with_params(jnp.array(CLOSE))), compared(full(FIRST), full(CLOSE))[1].mean)
 
 
 @pytest.mark.slow
