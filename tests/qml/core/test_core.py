@@ -54,22 +54,36 @@ def test_all_finite():
     assert not tree.all_finite({"a": jnp.array([1.0, jnp.nan])})
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
-@given(st.integers(1, 13), st.integers(1, 15))
-def test_chunks_change_nothing(rows, size):
-    x = jnp.linspace(0.0, 1.0, rows * 3).reshape(rows, 3)
+def check_chunks(rows, size):
+    x = np.linspace(0.0, 1.0, rows * 3).reshape(rows, 3)
 
     def by_row(x):
         return {"s": jnp.sin(x).sum(1), "x": x**2}
 
-    whole, pieces = by_row(x), chunk.map_chunks(by_row, x, chunk=size)
-    np.testing.assert_allclose(whole["s"], pieces["s"], rtol=1e-14)
-    np.testing.assert_allclose(whole["x"], pieces["x"], rtol=1e-14)
-
     def total(mask, x):
         return (mask[:, None] * jnp.exp(x)).sum(0)
 
-    np.testing.assert_allclose(total(jnp.ones(rows), x), chunk.sum_chunks(total, x, chunk=size), rtol=1e-13)
+    @jax.jit
+    def both(x):
+        return chunk.map_chunks(by_row, x, chunk=size), chunk.sum_chunks(total, x, chunk=size)
+
+    pieces, summed = both(x)
+    np.testing.assert_allclose(np.sin(x).sum(1), pieces["s"], rtol=1e-14)
+    np.testing.assert_allclose(x**2, pieces["x"], rtol=1e-14)
+    np.testing.assert_allclose(np.exp(x).sum(0), summed, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 1), (1, 15), (7, 7), (7, 3), (12, 4), (13, 1), (13, 12), (3, 15)])
+def test_chunks_change_nothing(rows, size):
+    """Chunks that divide the rows or not, of one row, of all and of more than there are."""
+    check_chunks(rows, size)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(1, 13), st.integers(1, 15))
+def test_any_chunks_change_nothing(rows, size):
+    check_chunks(rows, size)
 
 
 def test_chunks_differentiate():

@@ -25,19 +25,25 @@ SPACES = [
 ]
 
 
+@eqx.filter_jit
+def numbered(bits, states):
+    """Words of all configurations, the list of words, and both directions of the numbering, from one program."""
+    words = bits.pack(states)
+    back = bits.indices_to_bits(jnp.arange(len(states)))
+    return words, bits.all_bits(), bits.unpack(words), bits.bits_to_indices(words), back
+
+
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_numbering_of_words(space):
     bits, states = space.bits, space.all_states()
-    words = bits.pack(states)
+    words, every, unpacked, numbers, back = numbered(bits, states)
     assert words.dtype == bits.dtype == np.uint32 and bits.n_bits == space.n_sites
     assert np.all(np.diff(np.asarray(words).astype(int)) > 0)
-    np.testing.assert_array_equal(words, bits.all_bits())
-    np.testing.assert_array_equal(bits.unpack(words), states)
-    assert bits.unpack(words).dtype == jnp.int8
-    number = jnp.arange(space.size)
-    np.testing.assert_array_equal(eqx.filter_jit(lambda b, w: b.bits_to_indices(w))(bits, words), number)
-    np.testing.assert_array_equal(eqx.filter_jit(lambda b, i: b.indices_to_bits(i))(bits, number), words)
-    assert bits.bits_to_indices(words).dtype == jnp.int64
+    np.testing.assert_array_equal(words, every)
+    np.testing.assert_array_equal(unpacked, states)
+    np.testing.assert_array_equal(numbers, np.arange(space.size))
+    np.testing.assert_array_equal(back, words)
+    assert unpacked.dtype == jnp.int8 and numbers.dtype == jnp.int64
 
 
 def test_a_word_is_its_index():
@@ -55,9 +61,10 @@ def test_long_words(space):
     bits = space.bits
     assert bits.dtype == np.uint64
     index = np.unique(np.random.default_rng(0).integers(0, space.size, 200))
-    words = bits.indices_to_bits(index)
-    np.testing.assert_array_equal(bits.bits_to_indices(words), index)
-    np.testing.assert_array_equal(bits.unpack(words), space.indices_to_states(index))
+    words = eqx.filter_jit(lambda bits, index: bits.indices_to_bits(index))(bits, index)
+    numbers, states = eqx.filter_jit(lambda bits, words: (bits.bits_to_indices(words), bits.unpack(words)))(bits, words)
+    np.testing.assert_array_equal(numbers, index)
+    np.testing.assert_array_equal(states, space.indices_to_states(index))
     assert space.size in (2**33, math.comb(36, 18), math.comb(60, 3), math.comb(62, 31))
 
 
