@@ -8,8 +8,11 @@ from tests.qml.sampler.cases import CASES, uneven
 from tests.qml.sampler.checks import holm, law_pvalue
 
 LIGHT = (
+    "exchange on edges",
+    "bosons",
     "excitations and free sites",
     "moves of ising",
+    "pairs and flips",
     "translations",
 )
 
@@ -34,7 +37,7 @@ def check(names, chains, burn, length):
 
 @pytest.mark.slow
 def test_law():
-    """A hundred thousand configurations by exchanges, a Hamiltonian's moves and a mixture; family level 1e-3."""
+    """A hundred thousand configurations of one rule of each kind, at a family level of 1e-3."""
     check(LIGHT, 5000, 5, 20)
 
 
