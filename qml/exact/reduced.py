@@ -220,8 +220,13 @@ def _signs(hilbert: AbstractHilbert, x: np.ndarray, order: tuple[int, ...]) -> n
 
 
 def _schmidt_matrix(vector: Array, table: _Table) -> Array:
-    vector = vector if table.signs is None else vector * jnp.asarray(table.signs, vector.real.dtype)
-    matrix = jnp.zeros(table.shape, vector.dtype).at[table.rows, table.columns].set(vector)
+    return _filled(vector, table.rows, table.columns, table.signs, table.shape)
+
+
+@jax.jit(static_argnums=4)
+def _filled(vector: Array, rows: Array, columns: Array, signs: Array | None, shape: tuple[int, int]) -> Array:
+    vector = vector if signs is None else vector * signs.astype(vector.real.dtype)
+    matrix = jnp.zeros(shape, vector.dtype).at[rows, columns].set(vector)
     return matrix / jnp.linalg.norm(vector)
 
 
