@@ -1,6 +1,7 @@
 """The interface of an operator, and what follows from its connected states alone."""
 
 import abc
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,7 +181,7 @@ class AbstractOperator(eqx.Module):
                 expected=f"at most {_DENSE_LIMIT}",
                 try_="apply(vector), or to_sparse()",
             )
-        return _dense(self)
+        return _dense(*table(self), self.dtype)
 
     def to_sparse(self) -> Any:
         """The matrix as `scipy.sparse.csr_array`, without stored zeros."""
@@ -200,12 +201,11 @@ def _apply(operator: AbstractOperator, vector: Array) -> Array:
     return operator.linear_map()(vector)
 
 
-@jax.jit
-def _dense(operator: AbstractOperator) -> Array:
-    columns, elements, diagonal = table(operator)
+@functools.partial(jax.jit, static_argnums=3)
+def _dense(columns: Array, elements: Array, diagonal: Array, dtype: Any) -> Array:
     size = diagonal.shape[0]
     rows = jnp.arange(size)
-    matrix = jnp.zeros((size, size), operator.dtype).at[rows, rows].set(diagonal)
+    matrix = jnp.zeros((size, size), dtype).at[rows, rows].set(diagonal)
     return matrix.at[jnp.broadcast_to(rows[:, None], columns.shape), columns].add(elements)
 
 

@@ -32,18 +32,23 @@ from tests.qml.operator.test_compact import off_diagonal, rows_of
 SPACES = (Spin(3), Spin(2, s=1), Boson(2, n_max=3), Spin(1, s=1.5) * Boson(2, n_max=1))
 
 
-def random_local(seed: int, space, terms: int = 3) -> tuple[LocalOperator, np.ndarray]:
-    """Random complex matrices, with zeros, on random sites in random order; and their sum on the whole space."""
+def random_terms(seed: int, space, terms: int = 3) -> list:
+    """Random complex matrices, with zeros, on random sites in random order, with coefficients."""
     rng = np.random.default_rng(seed)
-    dims = [len(s) for s in space.site_states]
-    made, matrix = [], np.zeros((space.size, space.size), complex)
+    dims, made = [len(s) for s in space.site_states], []
     for _ in range(terms):
         sites = rng.permutation(space.n_sites)[: rng.integers(1, min(2, space.n_sites) + 1)]
         side = int(np.prod([dims[i] for i in sites]))
         local = (rng.normal(size=(side, side)) + 1j * rng.normal(size=(side, side))) * (rng.random((side, side)) < 0.5)
-        coefficient = complex(*rng.normal(size=2))
-        made.append((local, sites.tolist(), coefficient))
-        matrix += coefficient * embedded(local, sites.tolist(), dims)
+        made.append((local, sites.tolist(), complex(*rng.normal(size=2))))
+    return made
+
+
+def random_local(seed: int, space, terms: int = 3) -> tuple[LocalOperator, np.ndarray]:
+    """The sum of `random_terms`, and its matrix on the whole space."""
+    dims, made = [len(s) for s in space.site_states], random_terms(seed, space, terms)
+    zero = np.zeros((space.size, space.size), complex)
+    matrix = sum((c * embedded(local, sites, dims) for local, sites, c in made), start=zero)
     return LocalOperator.from_terms(made, space), matrix
 
 
@@ -277,13 +282,19 @@ def test_time_dependence():
         (lambda: PauliSum({"X": 1.0}) ** -1, DataError),
         (lambda: LocalOperator.from_terms([(np.eye(2) * np.nan, (0,), 1.0)], Spin(1)), DataError),
         (lambda: LocalOperator.from_terms([(np.eye(2)[::-1], (0,), 1.0)], SpinlessFermion(2)), SpaceError),
-        (lambda: random_local(0, Spin(8, s=1), 1)[0] ** 2 @ _wide() @ _wide(), SpaceError),
+        (lambda: _two_sites() ** 2 @ _wide() @ _wide(), SpaceError),
     ],
 )
 def test_bad_input(build, error):
     """Every wrong use says what is wrong, got, expected and what to try."""
     with pytest.raises(error, match=r"got:(.|\n)*expected:(.|\n)*try:"):
         build()
+
+
+def _two_sites() -> LocalOperator:
+    """A random matrix on sites of eight; its matrix on all of them would have 6561 rows."""
+    space = Spin(8, s=1)
+    return LocalOperator.from_terms(random_terms(0, space, 1), space)
 
 
 def _wide() -> LocalOperator:

@@ -20,10 +20,7 @@ numbers = st.tuples(st.integers(-8, 8), st.integers(-8, 8)).map(lambda v: (v[0] 
 sums = st.dictionaries(words, numbers, min_size=1, max_size=5)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
-@given(sums, sums)
-def test_algebra(a, b):
-    """Random complex sums: products are those of untruncated bosons, restricted to the space at the end."""
+def check_algebra(a, b):
     f, g = BosonSum(a, SPACE), BosonSum(b, SPACE)
     products = {f"{v} {w}": (v, w) for v in a for w in b}
     p, q = bosons(a, N, TOP), bosons(b, N, TOP)
@@ -37,6 +34,21 @@ def test_algebra(a, b):
         (f - 2j * g + 1.0, p - 2j * q + np.eye((TOP + 1) ** N)),
     ]:
         np.testing.assert_allclose(bosons({"": 0.0} | operator.terms, N, TOP, spare=8), matrix, atol=1e-10)
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(sums, sums)
+def test_algebra(a, b):
+    """Random complex sums: products are those of untruncated bosons, restricted to the space at the end."""
+    check_algebra(a, b)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(sums, sums)
+def test_more_algebra(a, b):
+    """The same for more sums."""
+    check_algebra(a, b)
 
 
 @pytest.mark.parametrize("space", [Boson(3, 3), Boson(3, 3, n_particles=4), Boson(3, 2, n_particles=3)])

@@ -81,10 +81,7 @@ def test_same_set_as_the_matrix(name, batch):
         np.testing.assert_allclose(found.sum(values), by_hand, atol=1e-13)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
-@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 10**6))
-def test_random_sums(n, terms, seed):
-    """Random complex sums: compacted is connected without zeros is the dense matrix; each neighbour comes once."""
+def check_random_sum(n, terms, seed):
     operator = pauli(seed, n, terms)
     x = operator.hilbert.all_states()
     found = operator.compacted(x)
@@ -95,6 +92,21 @@ def test_random_sums(n, terms, seed):
     used = int(found.count)
     pairs = np.concatenate([np.asarray(found.rows)[:used, None], np.asarray(found.states)[:used]], axis=1)
     assert len(np.unique(pairs, axis=0)) == used
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 10**6))
+def test_random_sums(n, terms, seed):
+    """Random complex sums: compacted is connected without zeros is the dense matrix; each neighbour comes once."""
+    check_random_sum(n, terms, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=24, deadline=None, derandomize=True)
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 10**6))
+def test_more_random_sums(n, terms, seed):
+    """The same for more sums."""
+    check_random_sum(n, terms, seed)
 
 
 def test_only_antiparallel_bonds():

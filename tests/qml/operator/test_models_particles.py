@@ -26,7 +26,7 @@ from tests.qml.operator.fock import annihilator, block, bosons, fermions, lowest
 
 FILE = pathlib.Path(__file__).parents[2] / "reference" / "particles.json"
 PROBLEMS = json.loads(FILE.read_text())["problems"]
-LARGE = ("hubbard_square_4x4_N8_U4",)
+LARGE = ("hubbard_square_4x4_N8_U4", "hubbard_rect_2x3_U8", "hubbard_chain_L8_U4")
 
 
 @pytest.mark.parametrize("name", [pytest.param(p, marks=pytest.mark.slow if p in LARGE else ()) for p in PROBLEMS])
@@ -79,7 +79,11 @@ def _ladder(n: int) -> FermionSum:
     return Hubbard(SpinfulFermion(8, n, n), Square(4, 2, periodic=(True, False)), u=8.0)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+SIMILAR = ("hubbard ring 4, U=8", "hubbard ring 6, U=4", "hubbard ring 6, U=8", "hubbard ladder 4x2, (4, 4)",
+           "bose-hubbard ring 6, n_max=3")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SIMILAR else ()) for n in OTHERS])
 def test_other_codes(name):
     """Energies printed by other codes."""
     operator, energy = OTHERS[name]

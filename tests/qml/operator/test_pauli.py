@@ -35,10 +35,7 @@ def random_terms(seed: int, n_sites: int, count: int, *, imaginary: bool = True)
     return {w: complex(*rng.normal(size=2)) if imaginary else float(rng.normal()) for w in words}
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(st.integers(1, 4), st.data())
-def test_matrix(n_sites, data):
-    """Dense, sparse and matrix-free forms are the Kronecker product, for real and complex coefficients."""
+def check_matrix(n_sites, data):
     terms = data.draw(sums(n_sites, data.draw(st.sampled_from(["real", "complex"]))))
     operator, expected = PauliSum(terms), dense(terms)
     np.testing.assert_allclose(operator.to_dense(), expected, atol=1e-13)
@@ -48,6 +45,21 @@ def test_matrix(n_sites, data):
     rng = np.random.default_rng(0)
     vector = rng.normal(size=2**n_sites) + 1j * rng.normal(size=2**n_sites)
     np.testing.assert_allclose(operator.apply(vector), expected @ vector, atol=1e-12)
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(st.integers(1, 4), st.data())
+def test_matrix(n_sites, data):
+    """Dense, sparse and matrix-free forms are the Kronecker product, for real and complex coefficients."""
+    check_matrix(n_sites, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(1, 4), st.data())
+def test_more_matrices(n_sites, data):
+    """The same for more sums."""
+    check_matrix(n_sites, data)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)

@@ -227,7 +227,11 @@ def lowest(operator) -> float:
     return scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0]
 
 
-@pytest.mark.parametrize("energy", ENERGIES, ids=str)
+LARGE = (-10.097165836504857, -8.048270773541159)  # 48620 states
+LEVELS = [pytest.param(e, marks=pytest.mark.slow if e in LARGE else (), id=str(e)) for e in ENERGIES]
+
+
+@pytest.mark.parametrize("energy", LEVELS)
 def test_reference_energies(energy):
     """Ground states of the lattice models to 1e-9."""
     expected = problems()[energy]["reference"]["energy"] if isinstance(energy, str) else energy
