@@ -64,7 +64,7 @@ def test_all_forms_are_one_vector(problem, form):
     assert (int(found.steps) > 0) is (form == "cg")
 
 
-@pytest.mark.parametrize("blocks", ["layer", pytest.param("leaf", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("blocks", ["layer", "leaf"])
 def test_blocks(problem, blocks):
     """The metric without what couples two modules, or two arrays; the norms are of the whole metric."""
     state, samples, local = problem
