@@ -52,7 +52,7 @@ class Chains(eqx.Module):
         """The state of the sampler after a call of so many moves, with the longest wait known before it."""
         zero = jnp.zeros((), jnp.int32)
         longest = jnp.maximum(jnp.max(self.longest), (zero if longest is None else longest) // 2)
-        proposed = jnp.asarray(proposed, jnp.int32)  # the same type always: programs that take a state are not traced again
+        proposed = jnp.asarray(proposed, jnp.int32)  # one type always: programs over states are traced once
         counts = jnp.stack([jnp.broadcast_to(proposed, self.accepted.shape), self.accepted], axis=1)[:, None]
         by_rule = jnp.sum((counts if self.by_rule is None else self.by_rule).astype(real_dtype()), axis=0)
         return SamplerState(
