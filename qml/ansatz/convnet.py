@@ -9,8 +9,8 @@ from flax import nnx
 
 from qml._core.types import Array, Float
 from qml.ansatz.blocks import Dense, Expansion, LayerNorm, LogCoshHead, checked_dtypes, checked_sizes
-from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import normal
+from qml.ansatz.patches import PatchNetwork
 from qml.ansatz.tokens import Tokens
 
 
@@ -76,7 +76,7 @@ def _padded(tokens: Tokens, table: np.ndarray, y: Array) -> Array:
     return jnp.pad(y, ((0, 0), (0, 1), (0, 0))) if (table == tokens.count).any() else y
 
 
-class ResConv(Combinable, nnx.Module):
+class ResConv(PatchNetwork):
     r"""Deep residual convolutional network on the cells, or patches, of any lattice.
 
     $y = K_e * x$; in each block $y \leftarrow y + K_2 * g(K_1 * \mathrm{LN}\,y)$ with $g$ = GELU; then
@@ -132,22 +132,8 @@ class ResConv(Combinable, nnx.Module):
         self.blocks = nnx.List([_ResidualBlock(tokens, kernel, features, trunk, rngs) for _ in range(layers)])
         self.head = LogCoshHead(features, phase, head, rngs)
 
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` if the configurations of a space are not those this network was made for."""
-        self.tokens.check_space(hilbert)
 
-    def invariances(self) -> np.ndarray:
-        """Permutations `[g, modes]` that leave every amplitude alone: translations by whole patches."""
-        return self.tokens.translations
-
-    def __call__(self, x: Array) -> Array:
-        y = self.embed(self.tokens.embed(x, self.embed.kernel.dtype))
-        for block in self.blocks:
-            y = block(y)
-        return self.head(y)
-
-
-class ConvNeXt(Combinable, nnx.Module):
+class ConvNeXt(PatchNetwork):
     r"""Convolutional network in the manner of ConvNeXt, on the cells, or patches, of any lattice.
 
     $y_i = W_e x_{(i)} + b_e$ on patch $i$; in each block $y \leftarrow y + \mathrm{MLP}(\mathrm{LN}(k * y))$ with a
@@ -207,20 +193,6 @@ class ConvNeXt(Combinable, nnx.Module):
             [_ConvNeXtBlock(tokens, kernel, features, expansion, trunk, rngs) for _ in range(layers)]
         )
         self.head = LogCoshHead(features, phase, head, rngs)
-
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` if the configurations of a space are not those this network was made for."""
-        self.tokens.check_space(hilbert)
-
-    def invariances(self) -> np.ndarray:
-        """Permutations `[g, modes]` that leave every amplitude alone: translations by whole patches."""
-        return self.tokens.translations
-
-    def __call__(self, x: Array) -> Array:
-        y = self.embed(self.tokens.embed(x, self.embed.kernel.dtype))
-        for block in self.blocks:
-            y = block(y)
-        return self.head(y)
 
 
 class _ResidualBlock(nnx.Module):

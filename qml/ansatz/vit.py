@@ -9,8 +9,8 @@ from flax import nnx
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Float
 from qml.ansatz.blocks import Dense, Expansion, LayerNorm, LogCoshHead, checked_dtypes, checked_sizes
-from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import normal
+from qml.ansatz.patches import PatchNetwork
 from qml.ansatz.tokens import Tokens
 
 
@@ -55,7 +55,7 @@ class FactoredAttention(nnx.Module):
         return self.out(jnp.einsum("hij,bjhe->bihe", self.table(), split).reshape(value.shape))
 
 
-class ViT(Combinable, nnx.Module):
+class ViT(PatchNetwork):
     r"""Vision transformer: patches of the lattice as tokens, blocks of factored attention and of an MLP.
 
     $y_i = W_e x_{(i)} + b_e$ on patch $i$; in each block $y \leftarrow y + \mathrm{Attention}(\mathrm{LN}\,y)$,
@@ -127,24 +127,6 @@ class ViT(Combinable, nnx.Module):
             [_Block(self.tokens, features, heads, expansion, spatial, trunk, rngs) for _ in range(layers)]
         )
         self.head = LogCoshHead(features, phase, head, rngs)
-
-    def check_space(self, hilbert: Any) -> None:
-        """Raise if the configurations of a space are not those this network was made for.
-
-        Raises:
-            SpaceError: other sites or local states.
-        """
-        self.tokens.check_space(hilbert)
-
-    def invariances(self) -> np.ndarray:
-        """Permutations `[g, modes]` that leave every amplitude alone: translations by whole patches."""
-        return self.tokens.translations
-
-    def __call__(self, x: Array) -> Array:
-        y = self.embed(self.tokens.embed(x, self.embed.kernel.dtype))
-        for block in self.blocks:
-            y = block(y)
-        return self.head(y)
 
 
 class _Block(nnx.Module):

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
+from qml._core.errors import SpaceError
 from qml._core.types import Array, Bool, Float, Inexact, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
 
@@ -72,6 +73,7 @@ class AbstractSampler(eqx.Module):
     `sample` is pure: the configurations depend on the parameters, the state and its key, and on nothing else.
     """
 
+    hilbert: eqx.AbstractVar[Any]
     chains: eqx.AbstractVar[int]
 
     @property
@@ -89,9 +91,15 @@ class AbstractSampler(eqx.Module):
         """True where all samples are independent of each other, so that chains have no meaning for their statistics."""
         return False
 
-    @abc.abstractmethod
     def check_space(self, hilbert: Any) -> None:
         """Raise `SpaceError` unless the sampler was made for this space."""
+        if hilbert != self.hilbert:
+            raise SpaceError(
+                "The sampler was made for another space.",
+                got=self.hilbert,
+                expected=hilbert,
+                try_=f"a {type(self).__name__} made with the space of the state",
+            )
 
     @abc.abstractmethod
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
@@ -102,6 +110,22 @@ class AbstractSampler(eqx.Module):
         self, ansatz: Ansatz, params: Params, state: SamplerState, length: int, burn: int | Int[Array, ""] = 0
     ) -> tuple[SamplerState, Int[Array, "length chains sites"]]:
         """Throw away `burn` sweeps of each chain, then keep `length` configurations of each."""
+
+
+class IndependentSampler(AbstractSampler):
+    """Draws that do not depend on each other: nothing is thermalised, and chains are only a count."""
+
+    @property
+    def independent(self) -> bool:
+        """True: no sample depends on another."""
+        return True
+
+    def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
+        """A state that holds the key and one draw of each chain."""
+        zero = jnp.zeros((self.chains,), jnp.int32)
+        x = jnp.zeros((self.chains, ansatz.n_sites), jnp.int8)
+        state = SamplerState(x, jnp.zeros((self.chains,), ansatz.dtype), key, zero, jnp.zeros((), jnp.int32))
+        return self.sample(ansatz, params, state, 1)[0]
 
 
 def finite(log_psi: Array) -> Bool[Array, "..."]:

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from qml._core.errors import ShapeError, SpaceError
-from qml._core.types import Array, Int, Params, RandomKey
+from qml._core.types import Array, Int, Params
 from qml.ansatz.bridge import Ansatz
-from qml.sampler.base import AbstractSampler, SamplerState
+from qml.sampler.base import IndependentSampler, SamplerState
 
 _LIMIT = 2**20
 
 
-class ExactSampler(AbstractSampler):
+class ExactSampler(IndependentSampler):
     r"""Independent draws from $|\psi(x)|^2$, normalised by a sum over all configurations; for small spaces.
 
     Args:
@@ -50,28 +50,6 @@ class ExactSampler(AbstractSampler):
         if chains < 1:
             raise ShapeError("A sampler has at least one chain.", got=chains, expected="an int >= 1", try_="chains=16")
         self.hilbert, self.chains = hilbert, chains
-
-    @property
-    def independent(self) -> bool:
-        """True: no sample depends on another."""
-        return True
-
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` unless the sampler was made for this space."""
-        if hilbert != self.hilbert:
-            raise SpaceError(
-                "The sampler was made for another space.",
-                got=self.hilbert,
-                expected=hilbert,
-                try_="ExactSampler(hilbert) with the space of the state",
-            )
-
-    def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
-        """A state that holds the key and one draw of each chain."""
-        zero = jnp.zeros((self.chains,), jnp.int32)
-        x = jnp.zeros((self.chains, ansatz.n_sites), jnp.int8)
-        state = SamplerState(x, jnp.zeros((self.chains,), ansatz.dtype), key, zero, jnp.zeros((), jnp.int32))
-        return self.sample(ansatz, params, state, 1)[0]
 
     def sample(
         self, ansatz: Ansatz, params: Params, state: SamplerState, length: int, burn: int | Int[Array, ""] = 0

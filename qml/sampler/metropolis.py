@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from qml._core.errors import ShapeError, SpaceError
+from qml._core.errors import ShapeError
 from qml._core.types import Array, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
 from qml.sampler.base import AbstractSampler, SamplerState
@@ -89,16 +89,6 @@ class Metropolis(AbstractSampler):
     def names(self) -> tuple[str, ...]:
         """The rules that moves are counted for."""
         return self.rule.names
-
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` unless the sampler was made for this space."""
-        if hilbert != self.hilbert:
-            raise SpaceError(
-                "The sampler was made for another space.",
-                got=self.hilbert,
-                expected=hilbert,
-                try_="Metropolis(rule, hilbert) with the space of the state",
-            )
 
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
         """Chains from uniformly random configurations, thermalised by diagnostics or for `burn` sweeps."""

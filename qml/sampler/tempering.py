@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qml._core.errors import ShapeError, SpaceError
+from qml._core.errors import ShapeError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Float, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
@@ -113,16 +113,6 @@ class Tempering(AbstractSampler):
     def names(self) -> tuple[str, ...]:
         """The rules that moves are counted for at beta = 1, and the swaps of each pair of levels."""
         return (*self.rule.names, *(f"swap {k}" for k in range(1, len(self.betas))))
-
-    def check_space(self, hilbert: Any) -> None:
-        """Raise `SpaceError` unless the sampler was made for this space."""
-        if hilbert != self.hilbert:
-            raise SpaceError(
-                "The sampler was made for another space.",
-                got=self.hilbert,
-                expected=hilbert,
-                try_="Tempering(rule, hilbert) with the space of the state",
-            )
 
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
         """Chains at all temperatures from uniformly random configurations, thermalised, with their ladder."""
