@@ -13,6 +13,7 @@ from qml._core.errors import GradketError, ShapeError
 from qml._core.precision import complex_dtype, real_dtype
 from qml._core.types import Array, Bool, Params
 from qml.ansatz.conditionals import Conditionals
+from qml.ansatz.image_updates import followed, written
 from qml.ansatz.layers import log_sum_exp
 from qml.ansatz.updates import LocalUpdate
 
@@ -316,7 +317,9 @@ class SumUpdate(LocalUpdate):
     def step(self, tables: tuple, cache: tuple, x: Array, sites: Array, values: Array) -> tuple[Array, tuple]:
         (params, inner), (logs, caches) = tables, cache
         steps = [r.step(t, c, x, sites, values) for r, t, c in zip(self.rules, inner, caches, strict=True)]
-        moved = logs + jnp.stack([log_ratio.astype(logs.dtype) for log_ratio, _ in steps], axis=1)
+        new = written(x, jnp.arange(x.shape[0])[:, None], sites, values)
+        ratios = jnp.stack([log_ratio.astype(logs.dtype) for log_ratio, _ in steps], axis=1)
+        moved = followed(logs, ratios, lambda: self.total.logs(params, new))
         log_ratio = self.total.total(params, moved) - self.total.total(params, logs)
         return log_ratio, (moved, tuple(c for _, c in steps))
 

@@ -1,6 +1,7 @@
 """Local updates of a projected model: those of all its images at once."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, final
 
 import jax
@@ -57,10 +58,10 @@ class ProjectionUpdate(LocalUpdate):
             turned = jnp.where(action.reversed[self._elements][None, :, None], sums - turned, turned)
         turned = turned.reshape(there.shape).astype(seen.dtype)
         log_ratio, inner = self.projection.inner.updates.step(tables[1], inner, seen, there, turned)
-        moved = logs + log_ratio.reshape(logs.shape).astype(logs.dtype)
-        batch = jnp.arange(rows)[:, None]
-        new = _written(x, batch, sites, values)
-        seen = _written(seen, jnp.arange(len(there))[:, None], there, turned)
+        seen = written(seen, jnp.arange(len(there))[:, None], there, turned)
+        log_ratio = log_ratio.reshape(logs.shape).astype(logs.dtype)
+        moved = followed(logs, log_ratio, lambda: self.projection.inner.log_psi(tables[0], seen).reshape(logs.shape))
+        new = written(x, jnp.arange(rows)[:, None], sites, values)
         return self._total(new, moved) - self._total(x, logs), (moved, *self._by_row((seen, inner), rows))
 
     @staticmethod
@@ -69,7 +70,26 @@ class ProjectionUpdate(LocalUpdate):
         return jax.tree.map(lambda a: a.reshape(rows, -1, *a.shape[1:]), tree)
 
 
-def _written(x: Array, rows: Array, sites: Array, values: Array) -> Array:
+def followed(log_psi: Array, log_ratio: Array, again: Callable[[], Array]) -> Array:
+    r"""log psi of a part after a step, for wave functions made of parts: log psi before and the ratio.
+
+    From a zero of a part no ratio leads back, and from near one (images that cancel) it has lost its digits: where a
+    part grows by more than $\epsilon^{-1/3}$, with the rounding error $\epsilon$, all parts are evaluated again.
+
+    Args:
+        log_psi: of the parts before the step.
+        log_ratio: of the step, in the same shape.
+        again: gives log psi after the step from the network, in that shape.
+    """
+    lost = ~(log_ratio.real <= -np.log(np.finfo(log_ratio.dtype).eps) / 3)
+    return jax.lax.cond(
+        jnp.any(lost),
+        lambda: jnp.where(lost, again().astype(log_psi.dtype), log_psi + log_ratio),
+        lambda: log_psi + log_ratio,
+    )
+
+
+def written(x: Array, rows: Array, sites: Array, values: Array) -> Array:
     """Configurations with other values on some sites; a site that is named again keeps its first new value."""
     change = values.astype(x.dtype) - x[rows, sites]
     return x.at[rows, sites].add(change)

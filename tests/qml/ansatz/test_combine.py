@@ -1,5 +1,6 @@
 """Products, sums and phases of models; product states, sign rules, many-body Jastrow factors; NetKet's numbers."""
 
+import functools
 import itertools
 
 import jax
@@ -29,7 +30,7 @@ from qml.estimate.local import local_values
 from qml.exact import ground_state
 from qml.hilbert import Boson, Spin
 from qml.lattice import Chain, Square, Triangular
-from qml.operator import Heisenberg
+from qml.operator import Heisenberg, Ising
 from qml.sampler import DirectSampler
 from qml.sampler.library import default_sampler
 from tests.qml.ansatz.test_updates import assert_steps_follow, some, start
@@ -49,11 +50,12 @@ MODELS = {
     "four bodies": lambda: (Jastrow(SPACE, dtype=complex, order=4, std=0.2, rngs=nnx.Rngs(0)), SPACE),
     "marshall": lambda: (MarshallSign(SPIN_ONE, Chain(4)) * Phase(Jastrow(SPIN_ONE, rngs=nnx.Rngs(0))), SPIN_ONE),
     "sum": lambda: (Sum(rbm(), rbm(seed=1) * MarshallSign(SPACE, (0, 2)), coefficients=(1, 0.5j)), SPACE),
+    "zeros": lambda: (Symmetrised((rbm() - rbm()) + rbm(seed=1), SECTOR) + (rbm() - rbm()), SPACE),
     "symmetrised": lambda: (Symmetrised(rbm(dtype=complex) + MeanField(SPACE, rngs=nnx.Rngs(3)), SECTOR), SPACE),
 }
 
 
-@pytest.mark.parametrize("name", some(MODELS, "three bodies", "mean field"))
+@pytest.mark.parametrize("name", some(MODELS, "three bodies", "mean field", "zeros"))
 def test_steps_follow_the_network(name):
     """Local updates, composed in every way, against the whole model."""
     model, space = MODELS[name]()
@@ -134,6 +136,33 @@ def test_zeros_of_a_part():
     np.testing.assert_allclose(jnp.exp(values[outside]), jnp.exp(other.log_psi(alone, x))[outside], rtol=1e-13)
     assert all(bool(jnp.all(jnp.isfinite(s))) for s in jax.tree.leaves(slopes))
     assert all(bool(jnp.all(s[outside] == 0)) for s in jax.tree.leaves(slopes["models"][0]))
+
+
+def test_zeros_of_parts_are_left_again():
+    """A sum over two momenta is a sum over two translations, also where one of its parts vanishes: every number."""
+    group = symmetries.translation_group(Chain(4))
+    zero, pi = (symmetries.Sector(group, momentum=(k,)) for k in (0, 2))
+    ansatz, params = to_ansatz(Symmetrised(rbm(), zero) + Symmetrised(rbm(), pi), SPACE)
+    one, alone = to_ansatz(rbm(), SPACE)
+
+    def written_otherwise(p, x):
+        return jnp.log(2 * (jnp.exp(one.log_psi(p, x)) + jnp.exp(one.log_psi(p, jnp.roll(x, 2, axis=1)))) + 0j)
+
+    other = to_ansatz((alone, written_otherwise), SPACE)[0]
+    x, operator = SPACE.all_states(), Heisenberg(SPACE, Chain(4)) + Ising(SPACE, Chain(4), j=0.3, h=0.8)
+    vanishes = to_ansatz(Symmetrised(rbm(), pi), SPACE)[0].log_psi(alone, x).real == -jnp.inf
+    assert ansatz.updates is not None and 0 < vanishes.sum() < 16
+
+    @functools.partial(jax.jit, static_argnums=(0, 2))
+    def numbers(ansatz, p, make):
+        log_psi, slope = jax.jvp(lambda p: ansatz.log_psi(make(p), x), (p,), (jax.tree.map(jnp.sin, p),))
+        back = jax.grad(lambda p: jnp.sum(jnp.cos(ansatz.log_psi(make(p), x).real)))(p)
+        return local_values(ansatz, make(p), operator, x), jnp.exp(log_psi), slope, back
+
+    ours = numbers(ansatz, alone, lambda p: {"models": (p, p), "coefficients": np.ones(2)})
+    theirs = numbers(other, alone, lambda p: p)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
 def test_products_of_conditionals_and_phases_are_sampled_directly():
