@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -61,6 +61,7 @@ def sample(
     outcomes: bool = True,
     limit: int = LIMIT,
     dtype: Any = np.float32,
+    given: Mapping[str, Array] | None = None,
 ) -> Samples:
     """Run a program `shots` times.
 
@@ -78,6 +79,7 @@ def sample(
         limit: most turns of loops in a shot; a shot that needs more is given up (see `Samples.finished`), and after the
             first such shot the rest are not run.
         dtype: precision of the amplitudes.
+        given: values `[shots]` of variables that the program reads and does not set first.
 
     Returns:
         The outputs and the observable of each shot.
@@ -113,24 +115,26 @@ def sample(
             try_="Z" * width,
         )
     asked = None if observable is None else tuple(strings)
-    return _sample(
-        program, theta, key, jnp.asarray(coefficients), asked, int(shots), outcomes, int(limit), np.dtype(dtype)
-    )
+    how = (asked, int(shots), outcomes, int(limit), np.dtype(dtype))
+    return _sample(program, theta, key, jnp.asarray(coefficients), dict(given or {}), *how)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7, 8))
-def _sample(program, theta, key, coefficients, strings, shots, outcomes, limit, dtype) -> Samples:
+@functools.partial(jax.jit, static_argnums=(0, 5, 6, 7, 8, 9))
+def _sample(program, theta, key, coefficients, given, strings, shots, outcomes, limit, dtype) -> Samples:
     words = jax.random.bits(key, (2,), jnp.uint32)
     coins = coin_qubits(program)
     place = {q: i for i, q in enumerate(q for q in range(program.qubits) if q not in coins)}
-    types = variable_types(program)
+    types = variable_types(program) | {name: kind_of(values.dtype) for name, values in given.items()}
     lanes = min(max(AMPLITUDES >> len(place), 32), 1024, max(shots, 1))
     chunks = -(-shots // lanes)
 
-    def chunk(lost: Array, number: Array) -> tuple[Array, Samples]:
+    given = {k: jnp.pad(v, (0, chunks * lanes - shots)).reshape(chunks, lanes) for k, v in given.items()}
+
+    def chunk(lost: Array, each: tuple[Array, dict]) -> tuple[Array, Samples]:
+        number, known = each
         index = number * np.uint32(lanes) + jnp.arange(lanes, dtype=jnp.uint32)
         machine = _Machine(theta, words, index, types, jnp.where(lost, 0, limit), dtype, place, {})
-        run = machine.run(program.body, machine.start(), None)
+        run = machine.run(program.body, machine.start(known), None)
         outputs = tuple(machine.spread(machine.evaluate(e, run.memory), type_of(e, types)) for e in program.outputs)
         found = None
         if strings is not None:
@@ -139,7 +143,7 @@ def _sample(program, theta, key, coefficients, strings, shots, outcomes, limit, 
         finished = run.turns < machine.limit
         return lost | ~jnp.all(finished), Samples(outputs, found, finished)
 
-    _, out = jax.lax.scan(chunk, jnp.array(False), jnp.arange(chunks, dtype=jnp.uint32))
+    _, out = jax.lax.scan(chunk, jnp.array(False), (jnp.arange(chunks, dtype=jnp.uint32), given))
     return jax.tree.map(lambda x: x.reshape(chunks * lanes)[:shots], out)
 
 
@@ -165,9 +169,9 @@ class _Machine:
     place: dict[int, int]  # where a qubit is in the state; coins are not in it
     chances: dict[int, Array]  # of the coins between turn and measurement
 
-    def start(self) -> _Run:
+    def start(self, given: Mapping[str, Array]) -> _Run:
         lanes, qubits = self.index.shape[0], max(len(self.place), 1)
-        memory = {name: jnp.zeros(lanes, kind) for name, kind in self.types.items()}
+        memory = {name: jnp.zeros(lanes, kind) for name, kind in self.types.items()} | dict(given)
         nothing = jnp.zeros(lanes, jnp.uint32)
         return _Run(sv.zero(qubits, lanes, self.dtype), memory, nothing, jnp.zeros(lanes, jnp.int32))
 
@@ -340,6 +344,11 @@ def commuting_groups(strings: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         else:
             groups.append((s, [s]))
     return tuple(tuple(members) for _, members in groups)
+
+
+def kind_of(dtype: np.dtype) -> type:
+    """`bool`, `int` or `float`."""
+    return {"b": bool, "i": int, "f": float}[np.dtype(dtype).kind]
 
 
 def _both(mask: Array | None, holds: Array) -> Array:

@@ -88,7 +88,7 @@ def occurrence_program(program: Program, parameters: Sequence[int]) -> Program:
     """
     taken = set(names_of(program))
     count = fresh("occurrences", taken)
-    tangents = tuple(_tangents(program, j, lambda name: fresh(name, taken)) for j in parameters)
+    tangents = tuple(tangents_of(program, j, lambda name: fresh(name, taken)) for j in parameters)
     rules = _Rules(tuple(parameters), tangents, Counter(count), ())
     body = (Assign(count, Const(0)), *rules.d(program.body))
     return dataclasses.replace(program, body=body, outputs=(number(program), Var(count)), kind="tuple")
@@ -181,7 +181,7 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
         taken.add(name := fresh(name, taken))
         return name
 
-    tangents = tuple(_tangents(program, j, new) for j in parameters)
+    tangents = tuple(tangents_of(program, j, new) for j in parameters)
     variables_ = [new(v) for v in ("fired", "occurrence", "weight", "thrown", "level")]
     slopes = tuple(new(f"slope_{j}") for j in parameters) if len(parameters) > 1 else ()
     probe = _Rules(parameters, tangents, Insertion(Roulette((1.0,)), 0, *variables_), slopes)
@@ -226,7 +226,7 @@ def _is_site(rules: _Rules, s: Statement) -> bool:
     return isinstance(s, Gate) and s.angle is not None and not all(map(is_zero, rules.jacobian(s.angle)))
 
 
-def _tangents(program: Program, parameter: int, new) -> dict[str, str]:
+def tangents_of(program: Program, parameter: int, new) -> dict[str, str]:
     """A tangent variable for every variable that depends on a parameter, directly or through others."""
     tangents: dict[str, str] = {}
     assignments = [s for s in statements_of(program.body) if isinstance(s, Assign)]

@@ -22,12 +22,18 @@ class Roulette:
     r"""The law of the random insertion: hazards $h_1, \ldots, h_K$, the last for all later occurrences, and baselines
     $b_k$.
 
+    Without hazards the law is chosen for the program. A derivative program takes equal chances where the number of
+    occurrences is bounded, else `Roulette.mixture()`. A sampled gradient fits the law to its first runs, which count as
+    shots, mixes it with a heavy tail, deals out the places before the runs, and fits its baselines: no coins.
+
     Args:
         hazards: probability to insert at occurrence $k$ if nothing was inserted before, each in $(0, 1]$; empty
-            leaves the choice to the program: equal chances where the number of occurrences is bounded, else
-            `Roulette.mixture()`.
+            leaves the choice to the program.
         baseline: numbers $b_k$ subtracted from the output where the shift went in at $k$: the mean stays, the
             variance drops if $b_k$ is near the mean output of such runs. Used for outputs, not for observables.
+        stratified: without hazards, whether a sampled gradient deals out the places in equal parts of the law, or
+            draws each at random.
+        heavy: without hazards, the share of the heavy tail in the law of a sampled gradient, in (0, 1].
 
     Raises:
         ConfigError: a hazard outside (0, 1], or tables of different length.
@@ -43,8 +49,17 @@ class Roulette:
 
     hazards: tuple[float, ...] = ()
     baseline: tuple[float, ...] = ()
+    stratified: bool = True
+    heavy: float = 0.05
 
     def __post_init__(self):
+        if not 0 < self.heavy <= 1:
+            raise ConfigError(
+                "The share of the heavy tail is a part of 1, and without one later occurrences would be lost.",
+                got=self.heavy,
+                expected="0 < heavy <= 1",
+                try_="heavy=0.05",
+            )
         if not all(0 < h <= 1 for h in self.hazards):
             raise ConfigError(
                 "A hazard is a probability, and one of 0 would lose later occurrences.",
