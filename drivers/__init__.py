@@ -9,7 +9,6 @@ _NAMES = {
     "Excited": "excited",
     "Trust": "trust",
     "TDVP": "tdvp",
-    "overlap": "subspace",
     "Euler": "integrators",
     "Heun": "integrators",
     "RK4": "integrators",

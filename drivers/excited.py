@@ -126,7 +126,7 @@ class Excited(AbstractDriver):
             memories.append(memory)
             metrics.append(metric)
             norms.append(tree.norm(gradient))
-            row = [fidelity(other, drawn[i]).mean for other in before]
+            row = [fidelity(other, drawn[i]) for other in before]
             overlaps.append(jnp.stack([*row, *[jnp.zeros(())] * (len(drawn) - len(row))]))
         info = {**jax.tree.map(lambda *a: jnp.stack(a), *infos), "update_norm": jnp.stack(norms)}
         info = {**info, "overlap": jnp.stack(overlaps), "objective": jnp.sum(info["energy"].mean)}

@@ -75,10 +75,9 @@ def settled(state: AbstractState) -> AbstractState:
     """The state with finite numbers only: log psi of a chain on a zero of psi, which the sampler takes anew anyway."""
     if not isinstance(state, MCState):
         return state
-    log_psi, proposed = state.sampler_state.log_psi, state.sampler_state.proposed
+    log_psi = state.sampler_state.log_psi
     finite = jnp.where(jnp.isfinite(log_psi), log_psi, jnp.zeros_like(log_psi))
-    new = (finite, jnp.asarray(proposed, jnp.int32))
-    return eqx.tree_at(lambda s: (s.sampler_state.log_psi, s.sampler_state.proposed), state, new)
+    return eqx.tree_at(lambda s: s.sampler_state.log_psi, state, finite)
 
 
 def opened(state: AbstractState, key: Any) -> AbstractState:
@@ -86,10 +85,9 @@ def opened(state: AbstractState, key: Any) -> AbstractState:
     state = reseeded(state, key)
     if not isinstance(state, MCState):
         return state
-    chains = state.sampler_state
-    log_psi = np.asarray(chains.log_psi)
-    new = (np.where(np.isfinite(log_psi), log_psi, 0).astype(log_psi.dtype), np.asarray(chains.proposed, np.int32))
-    return eqx.tree_at(lambda s: (s.sampler_state.log_psi, s.sampler_state.proposed), state, jax.device_put(new))
+    log_psi = np.asarray(state.sampler_state.log_psi)
+    finite = np.where(np.isfinite(log_psi), log_psi, 0).astype(log_psi.dtype)
+    return eqx.tree_at(lambda s: s.sampler_state.log_psi, state, jax.device_put(finite))
 
 
 def reseeded(state: AbstractState, key: Any) -> AbstractState:

@@ -1,13 +1,12 @@
 """Several states at once: overlaps between them, and the levels of the Hamiltonian in the space that they span."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from qml._core.types import Array, Float
-from qml.estimate import Samples, Stats
+from qml.estimate import Samples, Stats, infidelity
 from qml.operator import AbstractOperator
 from qml.state import AbstractState
 
@@ -25,30 +24,9 @@ def ratio(top: Drawn, bottom: Drawn) -> Array:
     return jnp.exp(log_ratio)
 
 
-def fidelity(a: Drawn, b: Drawn) -> Stats:
-    r"""$F = |\langle a|b\rangle|^2 / (\langle a|a\rangle\langle b|b\rangle)$ from independent samples of both states.
-
-    $F = \langle\psi_b/\psi_a\rangle_a \langle\psi_a/\psi_b\rangle_b$ is a product of two means, so it has no bias. The
-    product of the means of $|\psi_b/\psi_a|^2$ and $|\psi_a/\psi_b|^2$ is known to be 1, and is subtracted with the
-    factor that makes the variance least: near $F = 1$ the two fluctuate alike, near $F = 0$ the factor is zero.
-    """
-    up, down = ratio(b, a), ratio(a, b)
-    mean_up, mean_down = a[1].mean(up), b[1].mean(down)
-    norm_up, norm_down = a[1].mean(jnp.abs(up) ** 2), b[1].mean(jnp.abs(down) ** 2)
-    # first-order influence of every sample on the product and on the control
-    value = [jnp.real(up * mean_down), jnp.real(mean_up * down)]
-    control = [jnp.abs(up) ** 2 * norm_down, norm_up * jnp.abs(down) ** 2]
-    sets = [s for _, s in (a, b)]
-    share = [0.0 if s.chains is None else 1.0 / s.x.shape[0] for s in sets]
-    covariance = sum(w * _covariance(s, v, c) for w, s, v, c in zip(share, sets, value, control, strict=True))
-    variance = sum(w * _covariance(s, c, c) for w, s, c in zip(share, sets, control, strict=True))
-    factor = jnp.where(variance > 0, covariance / jnp.where(variance > 0, variance, 1.0), 0.0)
-    mean = jnp.real(mean_up * mean_down) - factor * (norm_up * norm_down - 1)
-    return summed(mean, [s.statistics(v - factor * c) for s, v, c in zip(sets, value, control, strict=True)])
-
-
-def _covariance(samples: Samples, a: Array, b: Array) -> Array:
-    return samples.mean((a - samples.mean(a)) * (b - samples.mean(b)))
+def fidelity(a: Drawn, b: Drawn) -> Array:
+    r"""$|\langle a|b\rangle|^2 / (\langle a|a\rangle\langle b|b\rangle)$, see `qml.estimate.infidelity`."""
+    return 1 - infidelity(a[1], b[0].log_psi(a[1].x), b[1], a[0].log_psi(b[1].x)).mean
 
 
 def summed(mean: Array, parts: Sequence[Stats]) -> Stats:
@@ -117,30 +95,3 @@ def _local(hamiltonian: AbstractOperator, state: AbstractState, samples: Samples
     """Local energies of a state at samples of another one."""
     there = Samples(samples.x, samples.weights, state.log_psi(samples.x), samples.chains)
     return state.local_values(hamiltonian, there)
-
-
-def overlap(a: AbstractState, b: AbstractState) -> Stats:
-    r"""Squared overlap $|\langle a|b\rangle|^2 / (\langle a|a\rangle\langle b|b\rangle)$ of two states on one space.
-
-    Args:
-        a: an `MCState` or a `FullSumState`; its next samples are taken.
-        b: another one; of two `MCState`s the chains must have different keys.
-
-    Returns:
-        The overlap with its error; without bias but for the factor of a control variate.
-
-    Example:
-        >>> import jax.numpy as jnp, qml, drivers
-        >>> space = qml.hilbert.Spin(2)
-        >>> flat, tilted = (qml.FullSumState((jnp.full(2, a), lambda p, x: x @ p), space) for a in (0.0, 0.5))
-        >>> print(f"{float(drivers.overlap(flat, tilted).mean):.6f}")  # (cosh(a)^2 / cosh(2a))^2
-        0.679021
-
-    Source: arXiv:2405.17089 (overlap as a product of two means); arXiv:2305.14294 (control variate).
-    """
-    return _overlap(a, b)
-
-
-@jax.jit
-def _overlap(a: Any, b: Any) -> Stats:
-    return fidelity(a.sample(), b.sample())

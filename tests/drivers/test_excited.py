@@ -39,6 +39,8 @@ def test_levels_in_a_span_are_those_of_the_dense_pencil():
     np.testing.assert_allclose(found.energy.mean, exact, atol=1e-10)
     np.testing.assert_allclose(found.gap.mean, exact[1:] - exact[0], atol=1e-10)
     np.testing.assert_allclose(found.overlap, np.abs(vectors.conj().T @ vectors) ** 2, atol=1e-12)
+    pair = jax.jit(subspace.fidelity)(states[0].sample(), states[1].sample())
+    np.testing.assert_allclose(pair, found.overlap[0, 1], atol=1e-12)
     np.testing.assert_array_equal(found.energy.error, np.zeros(3))
 
 
@@ -54,20 +56,6 @@ def test_sampled_levels_and_gap_agree_with_full_sums_in_their_errors():
     assert np.all(np.asarray(found.energy.error) > 0) and float(found.gap.error[0]) > 0
     separate = np.hypot(*np.asarray(found.energy.error))
     assert float(found.gap.error[0]) != pytest.approx(separate, rel=1e-6)  # the gap knows what the levels share
-
-
-def test_overlap_of_sampled_states():
-    a, b = sampled(0), sampled(1)
-    exact = float(jnp.abs(jnp.vdot(a.to_array(), b.to_array())) ** 2)
-    assert_z(drivers.overlap(a, b), exact)
-    near = jax.tree.map(lambda x: x * 1.02, a.params)
-    c = qml.MCState((a.ansatz, near), SPACE, samples=2048, chains=64, key=jax.random.key(7))
-    close = drivers.overlap(a, c)
-    exact = float(jnp.abs(jnp.vdot(a.to_array(), c.to_array())) ** 2)
-    assert exact > 0.99
-    assert_z(close, exact)
-    plain = jnp.std(jnp.abs(jnp.exp(c.log_psi(SPACE.all_states()) - a.log_psi(SPACE.all_states()))))
-    assert float(close.error) < 0.1 * float(plain) / np.sqrt(2048)  # the control variate
 
 
 def test_penalised_step_follows_the_dense_gradient():

@@ -142,7 +142,7 @@ def test_zeros_of_parts_are_left_again():
     """A sum over two momenta is a sum over two translations, also where one of its parts vanishes: every number."""
     group = symmetries.translation_group(Chain(4))
     zero, pi = (symmetries.Sector(group, momentum=(k,)) for k in (0, 2))
-    ansatz, params = to_ansatz(Symmetrised(rbm(), zero) + Symmetrised(rbm(), pi), SPACE)
+    ansatz = to_ansatz(Symmetrised(rbm(), zero) + Symmetrised(rbm(), pi), SPACE)[0]
     one, alone = to_ansatz(rbm(), SPACE)
 
     def written_otherwise(p, x):
