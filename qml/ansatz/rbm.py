@@ -12,7 +12,9 @@ from qml._core.errors import ShapeError
 from qml._core.types import Array, Params
 from qml.ansatz.combine import Combinable
 from qml.ansatz.layers import log_cosh, normal, parameter_dtype, sites_of
-from qml.ansatz.updates import LocalUpdate
+from qml.ansatz.updates import LocalUpdate, rows_at, values_at
+
+_ROW = 32  # numbers whose product XLA takes in one go
 
 
 class RBM(Combinable, nnx.Module):
@@ -73,12 +75,16 @@ class RBM(Combinable, nnx.Module):
 class RBMUpdate(LocalUpdate):
     r"""With $t_j = \tanh\theta_j$, a change of the angles by $D_j$ has
 
-    $$\frac{\cosh(\theta_j + D_j)}{\cosh\theta_j} = C_j + t_j S_j, \qquad t_j' = \frac{t_j C_j + S_j}{C_j + t_j S_j},
-      \qquad C_j = \cosh D_j,\; S_j = \sinh D_j ,$$
+    $$\frac{\cosh(\theta_j + D_j)}{\cosh\theta_j} = \cosh D_j\,(e_j + t_j o_j), \qquad
+      t_j' = \frac{t_j e_j + o_j}{e_j + t_j o_j}, \qquad e_j = 1,\; o_j = \tanh D_j ,$$
 
-    so with tables for $D = (high - low)\, W_i$ a move needs no transcendental function of the hidden units. Moves of
-    several sites add their angles by $C = C_1 C_2 + S_1 S_2$, $S = S_1 C_2 + C_1 S_2$ before they meet $t$, so that no
-    number here has a pole but where $\psi(x') = 0$.
+    so with tables of $o$ and of $\sum_j \log\cosh D_j$ for $D = (high - low)\, W_i$ a move needs no transcendental
+    function of the hidden units. Moves of several sites add their angles by $e = e_1 e_2 + o_1 o_2$, $o = o_1 e_2 +
+    e_1 o_2$ before they meet $t$. Complex angles may be at a zero of $\cosh$: there $e = \cosh D$ and $o = \sinh D$
+    without the factor, so that no number here has a pole but where $\psi(x') = 0$.
+
+    The hidden units are filled up, with units that do nothing, to a number that can be halved until it is at most 32:
+    products over them are taken by halves, which the compiler merges with what goes before.
     """
 
     low: int = -1
@@ -86,14 +92,18 @@ class RBMUpdate(LocalUpdate):
 
     def prepare(self, params: Params) -> dict[str, Array]:
         width = self.high - self.low
-        angles = width * params["kernel"]
+        more = -params["kernel"].shape[1] % _parts(params["kernel"].shape[1])
+        kernel = jnp.pad(params["kernel"], ((0, 0), (0, more)))
+        angles, odd = width * kernel, width * params["visible_bias"]
+        even, turn, logs = _moves(angles)
+        still = jnp.concatenate([jnp.zeros_like(logs), jnp.ones_like(even), jnp.zeros_like(turn)], axis=1)
+        ways = [jnp.concatenate([logs + w * odd[:, None], even, w * turn], axis=1) for w in (-1, 1)]
         return {
-            "bias": params["hidden_bias"],
-            "kernel": params["kernel"],
+            "bias": jnp.pad(params["hidden_bias"], (0, more)),
+            "kernel": kernel,
             "angles": angles,
-            "cosh": jnp.cosh(angles),
-            "sinh": jnp.sinh(angles),
-            "odd": width * params["visible_bias"],
+            "odd": odd,
+            "moves": jnp.concatenate([ways[0], still, ways[1]]),  # of each site to the lower state, none, to the higher
         }
 
     def reliable(self, tables: dict[str, Array]) -> Array:
@@ -108,18 +118,16 @@ class RBMUpdate(LocalUpdate):
     def step(
         self, tables: dict[str, Array], cache: Array, x: Array, sites: Array, values: Array
     ) -> tuple[Array, Array]:
-        logs = jnp.zeros(x.shape[0], cache.dtype)
-        cosh, sinh = jnp.ones((), cache.dtype), jnp.zeros((), cache.dtype)
+        real, hidden = cache.real.dtype, cache.shape[1]
+        even, odd, logs = jnp.ones((), real), jnp.zeros((), real), jnp.zeros((), real)
+        way = jnp.sign(values - values_at(x, sites)).astype(jnp.int32)  # -1, 0 or 1
         for i in range(sites.shape[1]):
-            site = sites[:, i]
-            here = jnp.take_along_axis(x, site[:, None], axis=1)[:, 0]
-            sign = ((values[:, i] - here) // (self.high - self.low)).astype(cache.real.dtype)  # -1, 0 or 1
-            more, turn = tables["cosh"][site], sign[:, None] * tables["sinh"][site]
-            more = jnp.where(sign[:, None] == 0, 1.0, more)
-            cosh, sinh = (more, turn) if i == 0 else (cosh * more + sinh * turn, sinh * more + cosh * turn)
-            logs = logs + sign * tables["odd"][site]
-        factors = cosh + cache * sinh
-        return jnp.log(jnp.prod(factors, axis=1)) + logs, (cache * cosh + sinh) / factors
+            move = rows_at(tables["moves"], (way[:, i] + 1) * x.shape[1] + sites[:, i].astype(jnp.int32))
+            more, turn = move[:, 1:-hidden] if move.shape[1] > hidden + 1 else 1.0, move[:, -hidden:]
+            even, odd = (more, turn) if i == 0 else (even * more + odd * turn, odd * more + even * turn)
+            logs = logs + move[:, 0]
+        factors = even + cache * odd
+        return jnp.log(_product(factors)) + logs, (cache * even + odd) / factors
 
     def sum_ratios(
         self, tables: dict[str, Array], cache: Array, x: Array, moves: np.ndarray, elements: Array, total: int = 0
@@ -136,12 +144,35 @@ class RBMUpdate(LocalUpdate):
             move, here, element, *pairs = inputs
             now = jnp.take(x, jnp.maximum(move, 0), axis=1)
             signs = ((total - 2 * now) // width).astype(real) * here[None, :]
-            same = (signs[:, 0] * signs[:, -1] >= 0)[:, None]
-            even, turn = (t[0][None] if len(move) == 1 else jnp.where(same, t[0][None], t[1][None]) for t in pairs)
-            product = jnp.prod(even + cache * (signs[:, :1] * turn), axis=1)
-            logs = sum(signs[:, i] * tables["odd"][jnp.maximum(move[i], 0)] for i in range(move.shape[0]))
+            opposite = (signs[:, 0] * signs[:, -1] < 0).astype(jnp.int32)
+            even, turn, logs = (t[:1] if len(move) == 1 else rows_at(t, opposite) for t in pairs)
+            product = _product((even if even.shape[1] else 1.0) + cache * (signs[:, :1] * turn))
+            logs = logs[:, 0] + sum(signs[:, i] * tables["odd"][jnp.maximum(move[i], 0)] for i in range(move.shape[0]))
             return ratios + element * (product * jnp.exp(logs)).astype(ratios.dtype), None
 
         start = jnp.zeros(x.shape[0], jnp.result_type(cache.dtype, elements.dtype))
-        inputs = (jnp.asarray(moves), present, elements.T, jnp.cosh(both), jnp.sinh(both))
+        inputs = (jnp.asarray(moves), present, elements.T, *_moves(both))
         return jax.lax.scan(group, start, inputs)[0]
+
+
+def _moves(angles: Array) -> tuple[Array, Array, Array]:
+    """What angles do: $e$ (of no length where it is one) and $o$ of each hidden unit, and the log of their factor."""
+    if jnp.iscomplexobj(angles):
+        return jnp.cosh(angles), jnp.sinh(angles), jnp.zeros_like(angles[..., :1])
+    return angles[..., :0], jnp.tanh(angles), jnp.sum(log_cosh(angles), axis=-1, keepdims=True)
+
+
+def _parts(width: int) -> int:
+    """The power of two by which a number of hidden units is to be divided, so that 32 or fewer are left."""
+    parts = 1
+    while -(-width // parts) > _ROW:
+        parts *= 2
+    return parts
+
+
+def _product(factors: Array) -> Array:
+    """Product over the last axis, by halves until few are left."""
+    while factors.shape[-1] > _ROW:
+        half = factors.shape[-1] // 2
+        factors = factors[..., :half] * factors[..., half:]
+    return jnp.prod(factors, axis=-1)

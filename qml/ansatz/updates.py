@@ -68,7 +68,7 @@ class LocalUpdate(abc.ABC):
         def group(sum_: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             move, element = inputs
             sites = jnp.broadcast_to(jnp.maximum(move, 0)[None, :], (x.shape[0], move.shape[0]))
-            now = jnp.take_along_axis(x, sites, axis=1)
+            now = values_at(x, sites)
             values = jnp.where(move[None, :] < 0, now, total - now)
             log_ratio, _ = self.step(tables, cache, x, sites, values)
             return sum_ + element * jnp.exp(log_ratio).astype(sum_.dtype), None
@@ -76,6 +76,17 @@ class LocalUpdate(abc.ABC):
         ratio = jax.eval_shape(lambda: self.step(tables, cache, x, x[:, :1].astype(jnp.int32), x[:, :1])[0])
         start = jnp.zeros(x.shape[0], jnp.result_type(ratio.dtype, elements.dtype))
         return jax.lax.scan(group, start, (jnp.asarray(moves), elements.T))[0]
+
+
+def values_at(x: Int[Array, "batch sites"], sites: Int[Array, "batch k"]) -> Int[Array, "batch k"]:
+    """What each row has on sites of its own, which are there: nothing is checked inside a loop of moves."""
+    rows = jnp.arange(x.shape[0], dtype=jnp.int32)[:, None]
+    return x.at[rows, sites].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def rows_at(table: Array, rows: Int[Array, " batch"]) -> Array:
+    """Rows of a table, for numbers of rows that are there: nothing is checked inside a loop of moves."""
+    return table.at[rows].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Inexact, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
-from qml.ansatz.updates import LocalUpdate
+from qml.ansatz.updates import LocalUpdate, values_at
 from qml.sampler.base import SamplerState, finite
 from qml.sampler.rules import AbstractRule, changed
 
@@ -91,7 +91,7 @@ class Updates(NamedTuple):
 def _first(x: Array, sites: Array, values: Array) -> Array:
     """Values of which only the first of each site is new."""
     again = [jnp.any(sites[:, :k] == sites[:, k : k + 1], axis=1) for k in range(sites.shape[1])]
-    return jnp.where(jnp.stack(again, axis=1), jnp.take_along_axis(x, sites, axis=1), values)
+    return jnp.where(jnp.stack(again, axis=1), values_at(x, sites), values)
 
 
 class Attempt(NamedTuple):
@@ -120,7 +120,7 @@ def attempt(
     log_new, cache = wave.step(cache, x, sites, values, log_psi)
     log_ratio = exponent * (log_new - log_psi).real + rule.log_ratio(uniforms, x, proposal, hilbert)
     if sites.shape[1] == 1:
-        moves = (jnp.take_along_axis(x, sites, axis=1) != values)[:, 0]
+        moves = (values_at(x, sites) != values)[:, 0]
     else:  # of a site that comes twice the first value counts
         moves = jnp.any(proposal != x, axis=1)
     return Attempt(proposal, moves, log_new, log_ratio, cache)

@@ -10,6 +10,7 @@ import numpy as np
 
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Float, Int
+from qml.ansatz.updates import values_at
 from qml.sampler.reach import check_reach
 
 
@@ -301,8 +302,8 @@ def refuse_predicate(name: str, hilbert: Any) -> None:
 def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> tuple[Array, Array]:
     """One of some sites, chosen uniformly, and one of its other local states, chosen uniformly."""
     chosen = choose(uniforms, len(free))
-    site = jnp.asarray(np.array(free, np.int32))[chosen]
-    now = jnp.take_along_axis(x, site[:, None], axis=1)[:, 0]
+    site = chosen if free == tuple(range(x.shape[1])) else jnp.asarray(np.array(free, np.int32))[chosen]
+    now = values_at(x, site[:, None])[:, 0]
     site_states = hilbert.site_states
     if all(len(states) == 2 for states in site_states):
         totals = np.array([sum(s) for s in site_states], np.int8)
@@ -318,9 +319,9 @@ def _flip(uniforms: Array, x: Array, hilbert: Any, free: tuple[int, ...]) -> tup
 
 def changed(x: Array, sites: Array, values: Array) -> Array:
     """Configurations with new values on some sites of each; of a site that comes twice the first value counts."""
-    place = jnp.arange(x.shape[1])[None, :]
+    place = jnp.arange(x.shape[1], dtype=jnp.int32)[None, :]
     for k in reversed(range(sites.shape[1])):
-        x = jnp.where(place == sites[:, k, None], values[:, k, None].astype(x.dtype), x)
+        x = jnp.where(place == sites[:, k, None].astype(jnp.int32), values[:, k, None].astype(x.dtype), x)
     return x
 
 
