@@ -10,6 +10,7 @@ import numpy as np
 
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate.insertion import gradient_of
+from diffquantum.estimate.rules import ExitMean, Score, check_rule
 from diffquantum.ir import Program
 from diffquantum.simulate.shots import Samples, sample
 from diffquantum.transform.derivative import gradient_program, parameter_number
@@ -56,7 +57,7 @@ def gradient(
     theta: Array,
     key: RandomKey,
     shots: int,
-    loops: Roulette | None = None,
+    loops: Roulette | Score | ExitMean | None = None,
     parameters: Sequence[int | str] | None = None,
     **settings: Any,
 ) -> Stats:
@@ -73,7 +74,8 @@ def gradient(
         theta: the parameters `[params]`.
         key: a typed key.
         shots: number of runs, for all parameters together, the pilot counted.
-        loops: where to insert; `None` is `Roulette()`.
+        loops: `Roulette` with where to insert, as on hardware; or on the simulator `Score` or `ExitMean`; `None` is
+            `Roulette()`.
         parameters: the parameters to differentiate in; `None` is all.
         settings: `outcomes`, `limit` and `dtype` of `simulate.shots.sample`.
 
@@ -94,6 +96,11 @@ def gradient(
         )
     chosen = range(len(program.parameters)) if parameters is None else parameters
     every, loops = tuple(parameter_number(program, j) for j in chosen), loops or Roulette()
+    check_rule(loops)
+    if not isinstance(loops, Roulette):
+        theta = jnp.asarray(theta)
+        found = loops.gradient(_single(program), pauli_terms(program, observable), theta, key, shots, **settings)
+        return found if parameters is None else found[jnp.array(every)]
     if loops.hazards:
         return _statistics(gradient_program(program, every, loops), observable, theta, key, shots, settings)
     whole, terms = placed(program, every), pauli_terms(program, observable)
@@ -104,8 +111,26 @@ def gradient(
     return gradient_of(whole, run, key, shots, loops)
 
 
-def sampled(program: Program, observable: Any, shots: int, loops: Roulette | None = None, **settings: Any):
-    """The expectation of a program as a function of parameters and key, from `shots` shots a call."""
+def sampled(
+    program: Program,
+    observable: Any,
+    shots: int,
+    loops: Any = None,
+    **settings: Any,
+) -> "SampledExpectation":
+    """The expectation of a program as a function of parameters and key, from `shots` shots a call.
+
+    Args:
+        program: the program.
+        observable: a `PauliSum` on the register, or `None` for a program that returns a number.
+        shots: runs for one value, and for one gradient.
+        loops: how gradients are estimated: `Roulette`, `Score` or `ExitMean`; `None` is `Roulette()`.
+        settings: `outcomes`, `limit` and `dtype` of the simulator.
+
+    Raises:
+        ConfigError: `loops` is no way to estimate a gradient.
+    """
+    check_rule(loops or Roulette())
     pauli_terms(program, observable)
     return SampledExpectation(program, observable, int(shots), loops or Roulette(), tuple(sorted(settings.items())))
 
@@ -117,18 +142,22 @@ class SampledExpectation(eqx.Module):
         program: the program.
         observable: a `PauliSum`, or `None`.
         shots: runs for one value, and for one gradient.
-        loops: where gradients insert their shifts.
+        loops: how gradients are estimated.
         settings: settings of the simulator, as pairs.
     """
 
     program: Program = eqx.field(static=True)
     observable: Any
     shots: int = eqx.field(static=True)
-    loops: Roulette = eqx.field(static=True)
+    loops: Roulette | Score | ExitMean = eqx.field(static=True)
     settings: tuple = eqx.field(static=True, default=())
 
     def __call__(self, theta: Array, key: RandomKey) -> Stats:
         """The value at `theta` `[params]`, with its error."""
+        if isinstance(self.loops, ExitMean):
+            terms = pauli_terms(self.program, self.observable)
+            theta, settings = jnp.asarray(theta), dict(self.settings)
+            return self.loops.value(_single(self.program), terms, theta, key, self.shots, **settings)
         return value(self.program, self.observable, theta, key, self.shots, **dict(self.settings))
 
     def gradient(self, theta: Array, key: RandomKey) -> Stats:

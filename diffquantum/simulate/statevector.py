@@ -130,7 +130,7 @@ def expect(state: State, letters: str, qubits: Sequence[int]) -> Array:
     """
     used = [(letter, q) for letter, q in zip(letters, qubits, strict=True) if letter != "I"]
     none, one = weights(state, 0)
-    norm = none + one
+    norm = jnp.where(none + one > 0, none + one, 1)
     if not used:
         return jnp.ones_like(norm)
     action = _pauli("".join(letter for letter, _ in used))

@@ -32,9 +32,10 @@ from diffquantum.ir import (
 )
 from diffquantum.simulate import statevector as sv
 from diffquantum.simulate.coins import chance, coin_qubits
+from diffquantum.simulate.draws import commuting_groups, threefry
 from diffquantum.simulate.evaluate import evaluate
 from diffquantum.simulate.gates import fixed, pauli, unitary
-from diffquantum.simulate.shots import commuting_groups, sample, threefry
+from diffquantum.simulate.shots import sample
 from diffquantum.tidy import compute
 from qml._core.errors import ShapeError
 from qml.estimate.stats import Stats
