@@ -3,15 +3,18 @@
 from typing import Any, final
 
 import equinox as eqx
+import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from drivers.base import AbstractDriver
 from drivers.io.result import Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
-from qml.gibbs import PauliGibbs
-from qml.gibbs.objective import AbstractObjective
+from qml.gibbs import AbstractGibbs, PauliGibbs, levenberg_marquardt
+from qml.gibbs.objective import AbstractObjective, linear
 
 SENTENCES = (
     "the driver ended the run",
@@ -22,8 +25,9 @@ SENTENCES = (
 
 
 class _Carry(eqx.Module):
-    model: PauliGibbs
+    model: AbstractGibbs
     data: PyTree
+    memory: PyTree
 
 
 @final
@@ -35,10 +39,13 @@ class QPMD(AbstractDriver):
     of the measurement). The error shrinks by $1 - \lambda$ a step at any temperature; $\lambda = 1$ is Newton's method.
 
     Args:
-        objective: `ThermalObjective`, `MarginalObjective` or `DataObjective`.
+        objective: `ThermalObjective`, `DataObjective`, `MarginalObjective`, `StateObjective` or `StreamObjective`.
         step_size: $\lambda$ in (0, 1].
         damping: added to metrics with unit diagonal before they are inverted, >= 0.
         tolerance: stop when no coupling would move by more than this in a full step; 0 never stops early.
+        optimizer: takes the steps instead, on the gradient of the objective: one of `qml.gibbs` (`levenberg_marquardt`,
+            `natural_gradient`, `mirror`, `safe_newton`, `published_mirror`) or any other of Optax; `step_size` and
+            `damping` are not used then. `None` is mirror descent, and `levenberg_marquardt()` for latent models.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -59,8 +66,17 @@ class QPMD(AbstractDriver):
     step_size: Float[Array, ""]
     damping: Float[Array, ""]
     tolerance: Float[Array, ""]
+    optimizer: Any
 
-    def __init__(self, objective: Any, step_size: float = 0.5, *, damping: float = 0.0, tolerance: float = 1e-10):
+    def __init__(
+        self,
+        objective: Any,
+        step_size: float = 0.5,
+        *,
+        damping: float = 0.0,
+        tolerance: float = 1e-10,
+        optimizer: Any = None,
+    ):
         if not isinstance(objective, AbstractObjective):
             raise ConfigError(
                 "Mirror descent needs an objective for Gibbs models.",
@@ -75,7 +91,15 @@ class QPMD(AbstractDriver):
                 expected="0 < step_size <= 1, damping >= 0, tolerance >= 0",
                 try_="step_size=0.5",
             )
+        if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
+            raise ConfigError(
+                "The optimizer is no Optax optimiser.",
+                got=type(optimizer).__name__,
+                expected="an optax.GradientTransformation",
+                try_="qml.gibbs.levenberg_marquardt(), optax.adam(1e-2)",
+            )
         self.objective = objective
+        self.optimizer = optimizer
         self.step_size, self.damping, self.tolerance = (jnp.asarray(float(x)) for x in (step_size, damping, tolerance))
 
     def init(self, thing: Any, key: Any) -> _Carry:
@@ -84,18 +108,30 @@ class QPMD(AbstractDriver):
         Raises:
             ConfigError: the thing to fit is not a Gibbs model.
         """
-        if not isinstance(thing, PauliGibbs):
+        if not isinstance(thing, AbstractGibbs):
             raise ConfigError(
                 "Mirror descent fits Gibbs models.",
                 got=type(thing).__name__,
-                expected="a PauliGibbs",
+                expected="a PauliGibbs or LatentGibbs",
                 try_="qml.gibbs.PauliGibbs.local(hilbert, lattice, body=2)",
             )
-        return _Carry(thing.with_theta(thing.theta), self.objective.prepare(thing))
+        rule = self._rule(thing)
+        memory = () if rule is None else rule.init(thing.params)
+        model = thing.with_theta(thing.theta) if isinstance(thing, PauliGibbs) else thing
+        return _Carry(model, self.objective.prepare(thing), memory)
+
+    def _rule(self, model: AbstractGibbs) -> Any:
+        """The optimiser, if not the objective takes its own steps."""
+        if self.optimizer is not None:
+            return optax.with_extra_args_support(self.optimizer)
+        return None if isinstance(model, PauliGibbs) else levenberg_marquardt()
 
     def step(self, carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
-        """One mirror step."""
-        model, data, info = self.objective.advance(carry.model, carry.data, self.step_size, self.damping)
+        """One mirror step, or one of the optimiser."""
+        rule = self._rule(carry.model)
+        if rule is not None:
+            return self._optimised(rule, carry)
+        model, data, info = self.objective.advance(linear(carry.model), carry.data, self.step_size, self.damping)
         stalled, moved = info.pop("stalled"), info["natural_gradient"]
         status = jnp.where(stalled, int(Status.STALLED), int(Status.RUNNING))
         # marginals that no state has were shrunk until some state has them: that fit is not the one asked for
@@ -103,13 +139,39 @@ class QPMD(AbstractDriver):
         reached = jnp.where(shrunk, int(Status.INFEASIBLE), int(Status.CONVERGED))
         status = jnp.where(moved <= self.tolerance, reached, status)
         reason = jnp.where(shrunk, 1, 0)
-        return _Carry(model, data), info | {"status": status.astype(jnp.int32), "reason": reason}
+        return _Carry(model, data, ()), info | {"status": status.astype(jnp.int32), "reason": reason}
+
+    def _optimised(self, rule: Any, carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
+        model, data = carry.model, carry.data
+
+        def value_fn(params: PyTree) -> Array:
+            return self.objective.loss(model.with_params(params), data)
+
+        value, gradient = jax.value_and_grad(value_fn)(model.params)
+        change, memory = rule.update(
+            gradient, carry.memory, model.params, model=model, value=value, grad=gradient, value_fn=value_fn
+        )
+        found = model.with_params(optax.apply_updates(model.params, change))
+        moved = jnp.max(jnp.abs(jax.flatten_util.ravel_pytree(change)[0]))
+        slope = jnp.linalg.norm(jax.flatten_util.ravel_pytree(gradient)[0])
+        flat = slope <= 1e-8 * (1 + jnp.abs(value))  # what rounding leaves of the loss cannot be lowered
+        stopped = jnp.where(flat, int(Status.CONVERGED), int(Status.STALLED))
+        status = jnp.where((moved <= self.tolerance) & (self.tolerance > 0), stopped, int(Status.RUNNING))
+        info = {
+            "loss": self.objective.loss(found, data),
+            **self.objective.report(found, data),
+            "gradient_norm": slope,
+            "natural_gradient": moved,
+            "status": status.astype(jnp.int32),
+            "reason": jnp.zeros_like(status),
+        }
+        return _Carry(found, data, memory), info
 
     def sentences(self) -> tuple[str, ...]:
         """See `AbstractDriver.sentences`."""
         return SENTENCES
 
-    def finish(self, thing: PauliGibbs, carry: _Carry) -> PauliGibbs:
+    def finish(self, thing: AbstractGibbs, carry: _Carry) -> AbstractGibbs:
         """The fitted model, with the covariance of its couplings."""
         return self.objective.finish(carry.model, carry.data)
 

@@ -1,29 +1,58 @@
 """Exact Gibbs states of Pauli Hamiltonians, their mirror map and metrics, and learning from measured shots."""
 
+from qml.gibbs.circuit import Circuit
+from qml.gibbs.energy import KOBE, MLP, AbstractEnergy, Autoregressive, Bernoulli
+from qml.gibbs.family import AbstractGibbs
 from qml.gibbs.feasible import Feasibility, nearest_feasible
 from qml.gibbs.free_fermion import IsingThermal, ising_chain
+from qml.gibbs.latent import LatentGibbs
+from qml.gibbs.marginal import MarginalObjective, StateObjective, StreamObjective
 from qml.gibbs.mirror import Mirrored, inverse_mirror, relative_entropy
 from qml.gibbs.model import LearnedHamiltonian, PauliGibbs
-from qml.gibbs.objective import AbstractObjective, DataObjective, MarginalObjective, ThermalObjective
+from qml.gibbs.objective import AbstractObjective, DataObjective, ThermalObjective
+from qml.gibbs.optimise import (
+    levenberg_marquardt,
+    mirror,
+    natural_gradient,
+    published_mirror,
+    safe_newton,
+    streaming,
+)
 from qml.gibbs.shots import ShotData, brick_bases
 from qml.gibbs.windows import Windowed, window_couplings
 
 __all__ = [
+    "KOBE",
+    "MLP",
+    "AbstractEnergy",
+    "AbstractGibbs",
     "AbstractObjective",
+    "Autoregressive",
+    "Bernoulli",
+    "Circuit",
     "DataObjective",
     "Feasibility",
     "IsingThermal",
+    "LatentGibbs",
     "LearnedHamiltonian",
     "MarginalObjective",
     "Mirrored",
     "PauliGibbs",
     "ShotData",
+    "StateObjective",
+    "StreamObjective",
     "ThermalObjective",
     "Windowed",
     "brick_bases",
     "inverse_mirror",
     "ising_chain",
+    "levenberg_marquardt",
+    "mirror",
+    "natural_gradient",
     "nearest_feasible",
+    "published_mirror",
     "relative_entropy",
+    "safe_newton",
+    "streaming",
     "window_couplings",
 ]

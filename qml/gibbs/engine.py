@@ -14,6 +14,8 @@ import numpy as np
 
 from qml._core.errors import SpaceError, unknown_name
 from qml._core.types import Array, Float, Inexact
+from qml.hilbert import AbstractHilbert
+from qml.operator import AbstractOperator
 from qml.operator.strings import PauliStrings
 
 LARGEST = 12  # sites: one complex matrix is 256 MiB
@@ -52,6 +54,37 @@ def check_size(n_sites: int) -> None:
         )
 
 
+def check_space(hilbert: AbstractHilbert) -> None:
+    """Raise where a space does not hold all configurations of spins 1/2, or is too large.
+
+    Raises:
+        SpaceError: see above.
+    """
+    if hilbert.local_states != (1, -1) or hilbert.is_constrained:
+        raise SpaceError(
+            "Gibbs states of Pauli strings live on all configurations of spins 1/2.",
+            got=f"{hilbert}",
+            expected="Spin(n_sites) without a fixed magnetisation",
+            try_=f"Spin({hilbert.n_sites})",
+        )
+    check_size(hilbert.n_sites)
+
+
+def check_operator(hilbert: AbstractHilbert, operator: AbstractOperator) -> None:
+    """Raise where an operator acts on another space.
+
+    Raises:
+        SpaceError: see above.
+    """
+    if operator.hilbert != hilbert:
+        raise SpaceError(
+            "The operator acts on another space than the model.",
+            got=f"{operator.hilbert}",
+            expected=f"{hilbert}",
+            try_="build both with the same hilbert",
+        )
+
+
 @functools.lru_cache(maxsize=64)
 def _groups(strings: PauliStrings) -> tuple[np.ndarray, np.ndarray]:
     """Distinct flip masks, and the group of each string."""
@@ -64,7 +97,7 @@ def _parity(rows: Array, masks: Array) -> Array:
     return (1 - 2 * (bits & 1)).astype(jnp.int8)
 
 
-def _row_factors(strings: PauliStrings) -> Array:
+def row_factors(strings: PauliStrings) -> Array:
     """Element of each string in each row, `[terms, size]`; its column is `row ^ flip`."""
     rows = jnp.arange(2**strings.n_sites, dtype=jnp.int32)
     signs = _parity(jnp.asarray(np.array(strings.signs, dtype=np.int32)), rows)
@@ -80,10 +113,18 @@ def assemble(strings: PauliStrings, coefficients: Array) -> Array:
     """Dense matrix of a sum of strings, real where all strings are."""
     size = 2**strings.n_sites
     flips, group = _groups(strings)
-    factors = coefficients[:, None] * _row_factors(strings)
+    factors = coefficients[:, None] * row_factors(strings)
     values = jax.ops.segment_sum(factors, jnp.asarray(group), num_segments=len(flips))
     rows = jnp.broadcast_to(jnp.arange(size)[None, :], values.shape)
     return jnp.zeros((size, size), values.dtype).at[rows, _columns(flips, size)].set(values)
+
+
+def apply(strings: PauliStrings, coefficients: Array, columns: Array) -> Array:
+    """A sum of strings times the columns of a matrix `[size, columns]`, without its own matrix."""
+    flips, group = _groups(strings)
+    factors = jax.ops.segment_sum(coefficients[:, None] * row_factors(strings), jnp.asarray(group), len(flips))
+    moved = columns[_columns(flips, columns.shape[0])]
+    return jnp.sum(factors[:, :, None] * moved, axis=0)
 
 
 def solve(strings: PauliStrings, theta: Array) -> Thermal:
@@ -114,7 +155,7 @@ def traces(strings: PauliStrings, matrix: Array) -> Array:
     size = matrix.shape[0]
     flips, group = _groups(strings)
     entries = matrix[_columns(flips, size), jnp.arange(size)[None, :]]
-    return jnp.sum(_row_factors(strings) * entries[jnp.asarray(group)], axis=1).real
+    return jnp.sum(row_factors(strings) * entries[jnp.asarray(group)], axis=1).real
 
 
 def kernel(state: Thermal, kind: str) -> Array:
@@ -142,7 +183,7 @@ def _rotated(strings: PauliStrings, state: Thermal, columns: Array) -> Array:
     r"""$U^\dagger P_j u$ for the given columns u `[size, block]`: `[terms, size, block]`."""
     flips, group = _groups(strings)
     gathered = columns[_columns(flips, columns.shape[0])][jnp.asarray(group)]
-    moved = _row_factors(strings)[:, :, None] * gathered
+    moved = row_factors(strings)[:, :, None] * gathered
     return jnp.einsum("ia,tib->tab", state.vectors.conj(), moved)
 
 
@@ -188,7 +229,7 @@ def responses(strings: PauliStrings, state: Thermal) -> Array:
         inner = weight * (inner - mean * jnp.eye(size, dtype=inner.dtype))
         return pauli_table(-(state.vectors @ inner @ state.vectors.conj().T))
 
-    return jax.lax.map(response, (_row_factors(strings), jnp.asarray(group), means))
+    return jax.lax.map(response, (row_factors(strings), jnp.asarray(group), means))
 
 
 def hadamard(size: int) -> Array:

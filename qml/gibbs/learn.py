@@ -5,11 +5,38 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from qml._core.types import Array, Float, Int
+from qml._core.types import Array, Float, Inexact, Int
 from qml.gibbs import engine
 from qml.operator.strings import PauliStrings
 
 _FLOOR = 1e-15  # probabilities are sums of 2^n numbers of size 2^-n: below this they are rounding
+
+
+@jax.jit
+def losses(
+    density: Inexact[Array, "size size"], table: Float[Array, "settings size"], index: Int[Array, "settings size"]
+) -> Float[Array, " settings"]:
+    r"""Log-likelihood that a state loses in each setting, $\sum_x n_{bx} \log\frac{n_{bx}}{N_b\, p(x|b)} \ge 0$.
+
+    Args:
+        density: the state.
+        table: counts of every outcome.
+        index: `engine.setting_index` of the bases.
+    """
+    paulis = engine.pauli_table(density)
+
+    def one(row: tuple[Array, Array]) -> Array:
+        counts, where = row
+        law = jnp.maximum(engine.probabilities(paulis, where), _FLOOR)
+        share = counts / jnp.maximum(jnp.sum(counts), 1.0)
+        return jnp.sum(counts * (jnp.log(jnp.where(counts > 0, share, 1.0)) - jnp.log(law) * (counts > 0)))
+
+    return jax.lax.map(one, (table, index))
+
+
+def lost(density: Array, table: Array, index: Array) -> Float[Array, ""]:
+    """Sum of `losses` per shot."""
+    return jnp.sum(losses(density, table, index)) / jnp.sum(table)
 
 
 @functools.partial(jax.jit, static_argnames="strings")
@@ -30,16 +57,7 @@ def divergence(
         index: `engine.setting_index` of the bases.
     """
     state = engine.solve(strings, theta)
-    paulis = engine.pauli_table(engine.in_basis(state, state.weights))
-    total = jnp.sum(table)
-
-    def lost(row: tuple[Array, Array]) -> Array:
-        counts, where = row
-        law = jnp.maximum(engine.probabilities(paulis, where), _FLOOR)
-        share = counts / jnp.maximum(jnp.sum(counts), 1.0)
-        return jnp.sum(counts * (jnp.log(jnp.where(counts > 0, share, 1.0)) - jnp.log(law) * (counts > 0)))
-
-    return jnp.sum(jax.lax.map(lost, (table, index))) / total
+    return lost(engine.in_basis(state, state.weights), table, index)
 
 
 @functools.partial(jax.jit, static_argnames="strings")

@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from qml._core.errors import ConfigError, ShapeError
+from qml._core.errors import ConfigError, ShapeError, SpaceError
 from qml._core.types import Array, Bool, Float, Int
 from qml.gibbs import engine
+from qml.gibbs.family import AbstractGibbs
 from qml.gibbs.metric import natural
 from qml.gibbs.model import PauliGibbs
 from qml.operator.strings import PauliStrings
@@ -50,6 +51,25 @@ def safe_step(slope: Array, curvature: Array, reach: Array) -> Array:
     return (jnp.log1p(slope * reach / curvature) - jnp.log1p(-slope / reach)) / (reach + curvature / reach)
 
 
+def safe_length(slope: Array, curvature: Array, reach: Array) -> Array:
+    """`safe_step` where there is one, zero where the line leads nowhere.
+
+    On the edge of what states have, slope equals reach but for rounding, and a smaller slope is as safe.
+
+    Args:
+        slope: see `safe_step`; not above zero gives zero.
+        curvature: see `safe_step`.
+        reach: see `safe_step`.
+    """
+    open_line = (slope > 0) & (reach > 0) & (curvature > 0)
+    length = safe_step(
+        jnp.where(open_line, jnp.minimum(slope, (1 - 1e-10) * reach), 0.5),
+        jnp.where(open_line, curvature, 1.0),
+        jnp.where(open_line, reach, 1.0),
+    )
+    return jnp.where(open_line, length, 0.0)
+
+
 @functools.partial(jax.jit, static_argnames="strings")
 def newton(
     strings: PauliStrings,
@@ -89,18 +109,11 @@ def newton(
         broken = (values < bounds - margin) & ~converged
         scale = jnp.min(jnp.where(broken, bounds / jnp.where(broken, values, 1.0), 1.0))
         feasible = ~jnp.any(broken)
-        # marginals on the edge of what states have: slope equals reach but for rounding, and a smaller slope is as safe
-        open_line = (slope > 0) & (reach > 0) & ~reached
-        length = safe_step(
-            jnp.where(open_line, jnp.minimum(slope, (1 - 1e-10) * reach), 0.5),
-            jnp.where(open_line, direction @ metric @ direction, 1.0),
-            jnp.where(open_line, reach, 1.0),
-        )
-        length = jnp.where(feasible & open_line, length, 0.0)
+        length = jnp.where(feasible & ~reached, safe_length(slope, direction @ metric @ direction, reach), 0.0)
         # the last step is taken, then the search ends
         theta = now.theta + length * direction
         taken = now.steps + jnp.where(length > 0, 1, 0)
-        stuck = ~open_line & ~converged & feasible
+        stuck = (length == 0) & ~converged & feasible
         return Mirrored(theta, residual, taken, converged, feasible, scale), stuck
 
     begin = Mirrored(
@@ -161,17 +174,18 @@ def inverse_mirror(
 
 
 @jax.jit
-def relative_entropy(first: PauliGibbs, second: PauliGibbs) -> Float[Array, ""]:
-    r"""$D(\rho_a\|\rho_b) = \log Z_b - \log Z_a + \eta_a\cdot(\theta_b - \theta_a)$, the Bregman divergence of log Z.
+def relative_entropy(first: AbstractGibbs, second: AbstractGibbs) -> Float[Array, ""]:
+    r"""$D(\rho_a\|\rho_b) = \mathrm{Tr}(\rho_a K_b) + \log Z_b - S(\rho_a)$ of two models, of any families.
 
-    The same number is the Bregman divergence of the entropy in the marginals, with the arguments exchanged.
+    For couplings of the same strings it is $\log Z_b - \log Z_a + \eta_a\cdot(\theta_b - \theta_a)$, the Bregman
+    divergence of log Z, and that of minus the entropy in the marginals with the arguments exchanged.
 
     Args:
         first: $\rho_a$.
-        second: $\rho_b$, of the same strings.
+        second: $\rho_b$, on the same space.
 
     Raises:
-        ShapeError: the models have different strings.
+        SpaceError: the models live on different spaces.
 
     Example:
         >>> import jax.numpy as jnp
@@ -180,12 +194,14 @@ def relative_entropy(first: PauliGibbs, second: PauliGibbs) -> Float[Array, ""]:
         >>> print(f"{relative_entropy(hot, cold):.6f} {relative_entropy(cold, hot):.6f}")
         0.433781 0.327813
     """
-    if first.strings != second.strings:
-        raise ShapeError(
-            "Only models of the same strings can be compared in their couplings.",
-            got=f"{len(first.strings)} and {len(second.strings)} strings",
-            expected="the same strings in the same order",
-            try_="model.with_theta(...)",
+    if first.hilbert != second.hilbert:
+        raise SpaceError(
+            "Only models on the same space can be compared.",
+            got=f"{first.hilbert} and {second.hilbert}",
+            expected="one space",
+            try_="build both with the same hilbert",
         )
-    step = second.theta - first.theta
-    return second.log_partition() - first.log_partition() + jnp.sum(first.marginals() * step)
+    if isinstance(first, PauliGibbs) and isinstance(second, PauliGibbs) and first.strings == second.strings:
+        step = second.theta - first.theta  # nothing large is subtracted
+        return second.log_partition() - first.log_partition() + jnp.sum(first.marginals() * step)
+    return second.modular(first.density()) + second.log_partition() - first.entropy()

@@ -1,7 +1,7 @@
 """Gibbs states of Pauli Hamiltonians as records: strings are static, couplings are traced."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, final
 
 import equinox as eqx
@@ -12,10 +12,10 @@ from jax.core import Tracer
 
 from qml._core.errors import DataError, ShapeError, SpaceError
 from qml._core.precision import real_dtype, require_x64
-from qml._core.types import Array, Float, Inexact, RandomKey
+from qml._core.types import Array, Float, Inexact
 from qml.estimate.stats import Stats, format_error
 from qml.gibbs import engine
-from qml.gibbs.shots import ShotData, basis_codes, brick_bases, whole_numbers
+from qml.gibbs.family import AbstractGibbs
 from qml.hilbert import AbstractHilbert, Spin
 from qml.linalg import gibbs, log_partition
 from qml.operator import AbstractOperator, PauliSum
@@ -23,7 +23,7 @@ from qml.operator.strings import PauliStrings, merge, parse
 
 
 @final
-class PauliGibbs(eqx.Module):
+class PauliGibbs(AbstractGibbs):
     r"""The thermal state $\rho_\theta = e^{-K} / Z$ with $K = \sum_j \theta_j P_j$, exact and dense (at most 12 sites).
 
     Every method costs one eigendecomposition of a $2^n$ matrix. `log_partition`, `density`, `expect`, `entropy` and
@@ -71,7 +71,7 @@ class PauliGibbs(eqx.Module):
                 try_='("XI", "ZZ")',
             )
         hilbert = Spin(max(1, len(terms[0]))) if hilbert is None else hilbert
-        _check_space(hilbert)
+        engine.check_space(hilbert)
         pairs = [parse(word, range(hilbert.n_sites), hilbert.n_sites) for word in terms]
         strings, _ = merge(hilbert.n_sites, pairs)
         if len(strings) < len(pairs) or (0, 0) in pairs:
@@ -122,6 +122,15 @@ class PauliGibbs(eqx.Module):
         """The Pauli strings, letters in site order."""
         return tuple(self.strings.word(k) for k in range(len(self.strings)))
 
+    @property
+    def params(self) -> Float[Array, " terms"]:
+        """See `AbstractGibbs.params`: `theta`."""
+        return self.theta
+
+    def with_params(self, params: Any) -> "PauliGibbs":
+        """See `AbstractGibbs.with_params`; the covariance is left as it is."""
+        return eqx.tree_at(lambda m: m.theta, self, params)
+
     def with_theta(self, theta: Any, covariance: Any = None) -> "PauliGibbs":
         """The same strings with other couplings.
 
@@ -158,7 +167,7 @@ class PauliGibbs(eqx.Module):
         Raises:
             SpaceError: the operator acts on another space.
         """
-        _check_operator(self, operator)
+        engine.check_operator(self.hilbert, operator)
         return _expect(self, operator, operator.is_hermitian)
 
     def metric(self, kind: str = "bkm") -> Float[Array, "terms terms"]:
@@ -175,6 +184,18 @@ class PauliGibbs(eqx.Module):
         """
         return _metric(self, kind)
 
+    def metric_blocks(self, kind: str = "bkm") -> Float[Array, "terms terms"]:
+        """See `AbstractGibbs.metric_blocks`: one block, the `metric`."""
+        return self.metric(kind)
+
+    def hvp(self, direction: Float[Array, " terms"]) -> Float[Array, " terms"]:
+        r"""The Kubo-Mori metric times a direction, $-\partial_t \eta(\theta + t v)$, at the cost of one state."""
+        return _hvp(self, direction)
+
+    def modular(self, density: Inexact[Array, "size size"]) -> Float[Array, ""]:
+        """See `AbstractGibbs.modular`."""
+        return _modular(self, density)
+
     def hamiltonian(self, beta: float = 1.0) -> "LearnedHamiltonian":
         r"""The Hamiltonian $H = K / \beta$ with an error bar on every coefficient.
 
@@ -189,42 +210,6 @@ class PauliGibbs(eqx.Module):
         return LearnedHamiltonian(
             self.theta / beta, self.covariance / beta**2, strings=self.strings, hilbert=self.hilbert
         )
-
-    def sample(self, key: RandomKey, bases: Sequence[str] | None = None, shots: Any = 1000) -> ShotData:
-        """Measure the state in local Pauli bases.
-
-        Args:
-            key: a typed key; used up.
-            bases: letters X, Y, Z in site order, one string for each setting; `None` is the nine `brick_bases`.
-            shots: shots of each setting, one number or one for each basis.
-
-        Raises:
-            DataError: wrong letters, or no shots at all.
-
-        Example:
-            >>> import jax, jax.numpy as jnp
-            >>> from qml.gibbs import PauliGibbs
-            >>> PauliGibbs(("ZZ",), jnp.array([-20.0])).sample(jax.random.key(0), ["ZZ"], 100).outcomes.tolist()
-            [[0, 0], [1, 1]]
-        """
-        bases = brick_bases(self.hilbert.n_sites) if bases is None else bases
-        codes = basis_codes(bases)
-        if codes.shape[1] != self.hilbert.n_sites:
-            raise DataError(
-                "The bases have another number of sites than the model.",
-                got=f"{codes.shape[1]} letters",
-                expected=f"{self.hilbert.n_sites} letters",
-                try_="one letter X, Y or Z for each site",
-            )
-        shots = [shots] * len(codes) if np.ndim(shots) == 0 else shots
-        shots = whole_numbers(shots, "number of shots", len(codes))
-        laws = np.asarray(measured(self, jnp.asarray(codes)))
-        keys = jax.random.split(key, len(codes))
-        rows = [_draw(k, law, int(count)) for k, law, count in zip(keys, laws, shots, strict=True)]
-        place = np.arange(self.hilbert.n_sites - 1, -1, -1)
-        outcomes = np.concatenate([index for index, _ in rows])[:, None] >> place[None, :] & 1
-        setting = np.repeat(np.arange(len(codes)), [len(index) for index, _ in rows])
-        return ShotData(bases, outcomes, np.concatenate([n for _, n in rows]), setting)
 
 
 @final
@@ -304,34 +289,6 @@ def _array(values: Any, shape: tuple[int, ...], what: str) -> Array:
     return array.astype(real_dtype())
 
 
-def _check_space(hilbert: AbstractHilbert) -> None:
-    if hilbert.local_states != (1, -1) or hilbert.is_constrained:
-        raise SpaceError(
-            "Gibbs states of Pauli strings live on all configurations of spins 1/2.",
-            got=f"{hilbert}",
-            expected="Spin(n_sites) without a fixed magnetisation",
-            try_=f"Spin({hilbert.n_sites})",
-        )
-    engine.check_size(hilbert.n_sites)
-
-
-def _check_operator(model: PauliGibbs, operator: AbstractOperator) -> None:
-    if operator.hilbert != model.hilbert:
-        raise SpaceError(
-            "The operator acts on another space than the model.",
-            got=f"{operator.hilbert}",
-            expected=f"{model.hilbert}",
-            try_="build both with the same hilbert",
-        )
-
-
-def _draw(key: RandomKey, law: np.ndarray, shots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct outcomes of `shots` draws and how often each came."""
-    edges = np.cumsum(np.clip(law, 0, None))
-    draws = np.asarray(jax.random.uniform(key, (shots,))) * edges[-1]
-    return np.unique(np.minimum(np.searchsorted(edges, draws, side="right"), len(law) - 1), return_counts=True)
-
-
 def _matrix(model: PauliGibbs) -> Array:
     return engine.assemble(model.strings, model.theta)
 
@@ -380,18 +337,17 @@ def _expect(model: PauliGibbs, operator: AbstractOperator, hermitian: bool) -> S
     return eqx.tree_at(lambda s: s.error, Stats.exact(mean), spread)
 
 
-@functools.partial(jax.jit, static_argnames="kind")
-def _metric(model: PauliGibbs, kind: str) -> Array:
-    return engine.metric(model.strings, engine.solve(model.strings, model.theta), kind)
+@jax.jit
+def _hvp(model: PauliGibbs, direction: Array) -> Array:
+    state = engine.solve(model.strings, model.theta)
+    return engine.covariances(model.strings, state, engine.assemble(model.strings, direction))
 
 
 @jax.jit
-def measured(model: PauliGibbs, bases: Array) -> Array:
-    r"""The law $p(x|b)$ of every local basis `[settings, size]`.
+def _modular(model: PauliGibbs, density: Array) -> Array:
+    return jnp.sum(model.theta * engine.traces(model.strings, density))
 
-    Args:
-        model: the state.
-        bases: letters as numbers, X = 0, Y = 1, Z = 2 `[settings, sites]`.
-    """
-    table = engine.pauli_table(gibbs(_matrix(model), order=2))
-    return jax.lax.map(lambda index: engine.probabilities(table, index), engine.setting_index(bases))
+
+@functools.partial(jax.jit, static_argnames="kind")
+def _metric(model: PauliGibbs, kind: str) -> Array:
+    return engine.metric(model.strings, engine.solve(model.strings, model.theta), kind)

@@ -11,11 +11,12 @@ import numpy as np
 from qml._core.errors import ConfigError, DataError, SpaceError, unknown_name
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import engine
-from qml.gibbs.learn import divergence, score_and_fisher
+from qml.gibbs.family import AbstractGibbs
+from qml.gibbs.learn import divergence, lost, score_and_fisher
 from qml.gibbs.metric import inverse, natural
-from qml.gibbs.mirror import newton
 from qml.gibbs.model import PauliGibbs
 from qml.gibbs.shots import ShotData
+from qml.gibbs.steps import Marginals, line_search, mirror_step, sandwich, split
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings
 
@@ -27,7 +28,15 @@ class AbstractObjective(eqx.Module):
     """A function of a Gibbs model to minimise, and the step that mirror descent takes on it."""
 
     @abc.abstractmethod
-    def prepare(self, model: PauliGibbs) -> PyTree:
+    def loss(self, model: AbstractGibbs, data: PyTree) -> Float[Array, ""]:
+        """The function, which may be differentiated in the parameters of the model."""
+
+    def report(self, model: AbstractGibbs, data: PyTree) -> dict[str, Array]:
+        """Further numbers to record of a step that an optimiser has taken."""
+        return {}
+
+    @abc.abstractmethod
+    def prepare(self, model: AbstractGibbs) -> PyTree:
         """Check that the model fits, on the host, and return the arrays that change from step to step."""
 
     @abc.abstractmethod
@@ -41,8 +50,24 @@ class AbstractObjective(eqx.Module):
         """
 
     @abc.abstractmethod
-    def finish(self, model: PauliGibbs, data: PyTree) -> PauliGibbs:
+    def finish(self, model: AbstractGibbs, data: PyTree) -> AbstractGibbs:
         """The model with the covariance of its couplings, pure."""
+
+
+def linear(model: AbstractGibbs) -> PauliGibbs:
+    """The model, where its couplings enter K linearly.
+
+    Raises:
+        ConfigError: it is of another family.
+    """
+    if not isinstance(model, PauliGibbs):
+        raise ConfigError(
+            "Marginals of strings are matched by couplings of those strings.",
+            got=type(model).__name__,
+            expected="a PauliGibbs",
+            try_="a StateObjective, or a DataObjective with method='likelihood'",
+        )
+    return model
 
 
 @final
@@ -84,7 +109,16 @@ class ThermalObjective(AbstractObjective):
             raise ConfigError("There is no such inverse temperature.", got=beta, expected="beta > 0", try_="beta=1.0")
         self.hamiltonian, self.beta = hamiltonian, jnp.asarray(float(beta))
 
-    def prepare(self, model: PauliGibbs) -> Float[Array, ""]:
+    def loss(self, model: AbstractGibbs, data: PyTree) -> Float[Array, ""]:
+        """The free energy."""
+        return self.beta * model.expect(self.hamiltonian).mean - model.entropy()
+
+    def report(self, model: AbstractGibbs, data: PyTree) -> dict[str, Array]:
+        """Energy, entropy and the relative entropy to the target."""
+        energy, entropy = model.expect(self.hamiltonian).mean, model.entropy()
+        return {"relative_entropy": self.beta * energy - entropy + data, "energy": energy, "entropy": entropy}
+
+    def prepare(self, model: AbstractGibbs) -> Float[Array, ""]:
         r"""$\log Z_\beta$ of the target, so that the relative entropy is known.
 
         Raises:
@@ -105,7 +139,7 @@ class ThermalObjective(AbstractObjective):
     ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
         """A step of the geometric path, halved until the free energy falls (inside the model it always does)."""
         strings, theta = model.strings, model.theta
-        inside, outside, rest = _split(self.hamiltonian.strings, strings)
+        inside, outside, rest = split(self.hamiltonian.strings, strings)
         couplings = self.hamiltonian.coefficients.real
         goal = jnp.zeros_like(theta).at[inside[1]].set(couplings[inside[0]])
         if len(rest):
@@ -113,7 +147,7 @@ class ThermalObjective(AbstractObjective):
             missing = engine.covariances(strings, state, engine.assemble(rest, couplings[outside]))
             goal = goal + natural(engine.metric(strings, state, "bkm"), missing, damping)
         direction = self.beta * goal - theta
-        free = _line_loss(lambda t: self._numbers(strings, t)[0])
+        free = line_search(lambda t: self._numbers(strings, t)[0])
         theta, stalled = (
             free(theta, direction, step_size) if len(rest) else (theta + step_size * direction, jnp.array(False))
         )
@@ -131,8 +165,10 @@ class ThermalObjective(AbstractObjective):
         }
         return eqx.tree_at(lambda m: m.theta, model, theta), data, info
 
-    def finish(self, model: PauliGibbs, data: PyTree) -> PauliGibbs:
+    def finish(self, model: AbstractGibbs, data: PyTree) -> AbstractGibbs:
         """The model; its couplings are exact."""
+        if not isinstance(model, PauliGibbs):
+            return model
         return eqx.tree_at(lambda m: m.covariance, model, jnp.zeros_like(model.covariance))
 
     def _numbers(self, strings: PauliStrings, theta: Array) -> tuple[Array, Array, Array, engine.Thermal]:
@@ -140,78 +176,6 @@ class ThermalObjective(AbstractObjective):
         means = engine.traces(self.hamiltonian.strings, engine.in_basis(state, state.weights))
         energy, entropy = jnp.sum(means * self.hamiltonian.coefficients.real), engine.entropy(state)
         return self.beta * energy - entropy, energy, entropy, state
-
-
-class _Marginals(eqx.Module):
-    """Marginals to reach, their covariance, and how far they were shrunk towards the mixed state."""
-
-    target: Float[Array, " terms"]
-    covariance: Float[Array, "terms terms"]
-    kept: Float[Array, ""]
-
-
-@final
-class MarginalObjective(AbstractObjective):
-    r"""Forward divergence $D(\sigma\|\rho_\theta)$ for known marginals of $\sigma$; its minimum has the most entropy.
-
-    The step is mirror descent in the dual coordinates, $\eta \leftarrow \eta + \lambda(\eta_\sigma - \eta)$, mapped
-    back by Newton's method. Marginals proved to belong to no state are shrunk towards zero until they do; the info then
-    shows `kept` < 1, the couplings get infinite error bars, and the run ends with the status `infeasible`.
-    `nearest_feasible` gives the nearest marginals that a state has.
-
-    Args:
-        marginals: expectation of each string of the model `[terms]`.
-        covariance: their covariance `[terms, terms]`; `None` is exactly known.
-
-    Raises:
-        DataError: the arrays are not finite, or do not fit each other.
-
-    Example:
-        >>> from qml.gibbs import MarginalObjective
-        >>> print(MarginalObjective([0.5, -0.25]).marginals)
-        [ 0.5  -0.25]
-    """
-
-    marginals: Float[Array, " terms"]
-    covariance: Float[Array, "terms terms"]
-
-    def __init__(self, marginals: Any, covariance: Any = None):
-        target = np.asarray(marginals, dtype=float)
-        spread = np.zeros(target.shape * 2) if covariance is None else np.asarray(covariance, dtype=float)
-        good = target.ndim == 1 and spread.shape == target.shape * 2
-        if not (good and np.isfinite(target).all() and np.isfinite(spread).all()):
-            raise DataError(
-                "The marginals are not finite numbers, or do not fit their covariance.",
-                got=f"shapes {target.shape} and {spread.shape}",
-                expected="finite numbers [terms] and [terms, terms]",
-                try_="one expectation for each string, in the order of model.terms",
-            )
-        self.marginals, self.covariance = jnp.asarray(target), jnp.asarray(spread)
-
-    def prepare(self, model: PauliGibbs) -> _Marginals:
-        """The marginals to reach.
-
-        Raises:
-            DataError: there is not one marginal for each string of the model.
-        """
-        if self.marginals.shape != model.theta.shape:
-            raise DataError(
-                "There must be one marginal for each string of the model.",
-                got=f"{self.marginals.shape[0]} marginals",
-                expected=f"{model.theta.shape[0]}",
-                try_="the order of model.terms",
-            )
-        return _Marginals(self.marginals, self.covariance, jnp.ones(()))
-
-    def advance(
-        self, model: PauliGibbs, data: PyTree, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
-        """A mirror step in the marginals."""
-        return _mirror_step(model, data, step_size, damping)
-
-    def finish(self, model: PauliGibbs, data: PyTree) -> PauliGibbs:
-        r"""The model with the covariance $H^{-1} \Sigma H^{-1}$ of moment matching."""
-        return _sandwich(model, data)
 
 
 @final
@@ -244,7 +208,17 @@ class DataObjective(AbstractObjective):
             unknown_name("learning method", method, METHODS)
         self.shots, self.method = shots, method
 
-    def prepare(self, model: PauliGibbs) -> PyTree:
+    def loss(self, model: AbstractGibbs, data: PyTree) -> Float[Array, ""]:
+        """Log-likelihood lost per shot; for `"moments"`, log Z + theta . eta of the averages."""
+        if self.method == "moments":
+            return model.log_partition() + jnp.sum(linear(model).theta * data.target)
+        return lost(model.density(), self.shots.table(), engine.setting_index(self.shots.bases))
+
+    def report(self, model: AbstractGibbs, data: PyTree) -> dict[str, Array]:
+        """The deviance, for the likelihood."""
+        return {} if self.method == "moments" else {"deviance": 2 * self.shots.total() * self.loss(model, data)}
+
+    def prepare(self, model: AbstractGibbs) -> PyTree:
         """Averages for `"moments"`, nothing for `"likelihood"`.
 
         Raises:
@@ -259,9 +233,9 @@ class DataObjective(AbstractObjective):
                 try_="a model on as many spins as were measured",
             )
         if self.method == "moments":
-            mean, covariance = self.shots.moments(model.strings)
-            return _Marginals(mean, covariance, jnp.ones(()))
-        if 8 * len(model.strings) * 4**model.hilbert.n_sites > _MEMORY:
+            mean, covariance = self.shots.moments(linear(model).strings)
+            return Marginals(mean, covariance, jnp.ones(()))
+        if isinstance(model, PauliGibbs) and 8 * len(model.strings) * 4**model.hilbert.n_sites > _MEMORY:
             raise SpaceError(
                 "The likelihood of this model does not fit into memory.",
                 got=f"{len(model.strings)} strings on {model.hilbert.n_sites} sites",
@@ -275,11 +249,11 @@ class DataObjective(AbstractObjective):
     ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
         """A step of Fisher scoring, its length halved until the likelihood rises; or a mirror step in the averages."""
         if self.method == "moments":
-            return _mirror_step(model, data, step_size, damping)
+            return mirror_step(model, data, step_size, damping)
         table, index, strings = self.shots.table(), engine.setting_index(self.shots.bases), model.strings
         score, fisher = score_and_fisher(strings, model.theta, table, index)
         direction = natural(fisher, score, damping)
-        theta, stalled = _line_loss(lambda t: divergence(strings, t, table, index))(model.theta, direction, step_size)
+        theta, stalled = line_search(lambda t: divergence(strings, t, table, index))(model.theta, direction, step_size)
         loss = divergence(strings, theta, table, index)
         info = {
             "loss": loss,
@@ -290,77 +264,12 @@ class DataObjective(AbstractObjective):
         }
         return eqx.tree_at(lambda m: m.theta, model, theta), data, info
 
-    def finish(self, model: PauliGibbs, data: PyTree) -> PauliGibbs:
+    def finish(self, model: AbstractGibbs, data: PyTree) -> AbstractGibbs:
         """The model with the covariance of its couplings; infinite where the shots say nothing."""
+        if not isinstance(model, PauliGibbs):
+            return model
         if self.method == "moments":
-            return _sandwich(model, data)
+            return sandwich(model, data)
         table, index = self.shots.table(), engine.setting_index(self.shots.bases)
         _, fisher = score_and_fisher(model.strings, model.theta, table, index)
         return eqx.tree_at(lambda m: m.covariance, model, inverse(fisher))
-
-
-def _split(hamiltonian: PauliStrings, model: PauliStrings) -> tuple[np.ndarray, np.ndarray, PauliStrings]:
-    """Pairs (term of H, term of the model) they share, terms of H outside the model, and the strings of those."""
-    known = {pair: k for k, pair in enumerate(zip(model.flips, model.signs, strict=True))}
-    pairs = list(zip(hamiltonian.flips, hamiltonian.signs, strict=True))
-    inside = [(k, known[pair]) for k, pair in enumerate(pairs) if pair in known]
-    outside = [k for k, pair in enumerate(pairs) if pair not in known and pair != (0, 0)]
-    rest = PauliStrings(model.n_sites, tuple(pairs[k][0] for k in outside), tuple(pairs[k][1] for k in outside))
-    return np.array(inside, dtype=int).reshape(-1, 2).T, np.array(outside, dtype=int), rest
-
-
-def _line_loss(loss: Any) -> Any:
-    """A search along a direction: the step length is halved until the loss does not rise."""
-
-    def search(theta: Array, direction: Array, length: Array) -> tuple[Array, Array]:
-        start = loss(theta)
-        ceiling = start + 1e-14 * (1 + jnp.abs(start))
-        length = length * jnp.minimum(1.0, 10.0 / jnp.maximum(jnp.max(jnp.abs(direction)), 1e-300))
-
-        def bad(now: tuple[Array, Array, Array]) -> Array:
-            _, value, tries = now
-            return ~(value <= ceiling) & (tries < 30)
-
-        def halve(now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            t, _, tries = now
-            return t / 2, loss(theta + t / 2 * direction), tries + 1
-
-        t, value, _ = jax.lax.while_loop(bad, halve, (length, loss(theta + length * direction), jnp.array(0)))
-        good = value <= ceiling
-        return jnp.where(good, theta + t * direction, theta), ~good
-
-    return search
-
-
-def _mirror_step(
-    model: PauliGibbs, data: _Marginals, step_size: Array, damping: Array
-) -> tuple[PauliGibbs, _Marginals, dict[str, Array]]:
-    state = engine.solve(model.strings, model.theta)
-    means = engine.traces(model.strings, engine.in_basis(state, state.weights))
-    goal = means + step_size * (data.target - means)
-    found = newton(model.strings, goal, model.theta, 1e-12, 30, damping)
-    theta = jnp.where(found.feasible, found.theta, model.theta)
-    # shrink a little more than the proof asks for, so that it does not have to be found again and again
-    shrink = jnp.where(found.feasible, 1.0, jnp.clip(1 - 1.1 * (1 - found.scale) / step_size - 1e-3, 0.5, 1.0))
-    data = _Marginals(data.target * shrink, data.covariance, data.kept * shrink)
-    state = engine.solve(model.strings, theta)
-    gap = engine.traces(model.strings, engine.in_basis(state, state.weights)) - data.target
-    moved = jnp.max(jnp.abs(theta - model.theta)) / step_size
-    info = {
-        "loss": state.log_partition + jnp.sum(theta * data.target),
-        "entropy": engine.entropy(state),
-        "gradient_norm": jnp.linalg.norm(gap),
-        "natural_gradient": jnp.where(found.feasible & found.converged, moved, 1.0),
-        "kept": data.kept,
-        "stalled": jnp.array(False),
-    }
-    return eqx.tree_at(lambda m: m.theta, model, theta), data, info
-
-
-def _sandwich(model: PauliGibbs, data: _Marginals) -> PauliGibbs:
-    bread = inverse(engine.metric(model.strings, engine.solve(model.strings, model.theta), "bkm"))
-    blind = jnp.isinf(jnp.diagonal(bread)) | (data.kept < 1)
-    bread = jnp.where(jnp.isinf(bread), 0.0, bread)
-    covariance = bread @ data.covariance @ bread
-    covariance = jnp.where(blind[:, None] & jnp.eye(len(blind), dtype=bool), jnp.inf, covariance)
-    return eqx.tree_at(lambda m: m.covariance, model, covariance)

@@ -6,7 +6,7 @@ import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import equinox as eqx
@@ -158,6 +158,36 @@ class ShotData(eqx.Module):
         """Number of shots in all."""
         return int(np.sum(np.asarray(self.counts)))
 
+    @classmethod
+    def merged(cls, batches: Sequence["ShotData"]) -> "ShotData":
+        """All shots of several batches together.
+
+        Raises:
+            DataError: there are no batches, or they have different numbers of sites.
+
+        Example:
+            >>> from qml.gibbs import ShotData
+            >>> first = ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})
+            >>> ShotData.merged([first, ShotData.from_counts({"XZ": {"00": 3}})])
+            ShotData(2 sites, 2 settings, 15 shots)
+        """
+        if not batches or len({batch.n_sites for batch in batches}) != 1:
+            raise DataError(
+                "Batches of shots are merged site by site.",
+                got=f"{len(batches)} batches of {sorted({batch.n_sites for batch in batches})} sites",
+                expected="at least one, all of the same number of sites",
+                try_="ShotData.merged([first, second])",
+            )
+        first = np.cumsum([0, *(len(batch.bases) for batch in batches)])[:-1]
+        bases = [word for batch in batches for word in batch.letters]
+        columns = [[np.asarray(getattr(b, name)) for b in batches] for name in ("outcomes", "counts", "setting")]
+        setting = np.concatenate([part + start for part, start in zip(columns[2], first)])
+        return cls(bases, np.concatenate(columns[0]), np.concatenate(columns[1]), setting)
+
+    def total(self) -> Float[Array, ""]:
+        """Number of shots in all, also under tracing."""
+        return jnp.sum(self.counts.astype(float))
+
     def table(self) -> Float[Array, "settings size"]:
         """Counts of every outcome of every setting; outcome index with site 0 as its highest bit."""
         place = 2 ** jnp.arange(self.n_sites - 1, -1, -1)
@@ -179,12 +209,7 @@ class ShotData(eqx.Module):
         Raises:
             DataError: no setting measures some string.
         """
-        n = strings.n_sites
-        flips, signs = mask_rows(strings.flips, n), mask_rows(strings.signs, n)
-        letter = np.where(flips & signs, 1, np.where(flips, 0, 2))
-        support = (flips | signs).astype(np.int64)
-        misses = (np.asarray(self.bases)[:, None] != letter[None]) & (support[None] > 0)
-        fits = ~np.any(misses, axis=2)[np.asarray(self.setting)]  # [rows, terms]
+        fits, support = self._fits(strings)
         counts = np.asarray(self.counts)[:, None]
         total = np.sum(fits * counts, axis=0)
         if not np.all(total):
@@ -200,6 +225,19 @@ class ShotData(eqx.Module):
         centred = fits * (values - mean)
         covariance = (centred * counts).T @ centred / np.outer(total, total)
         return jnp.asarray(mean), jnp.asarray(covariance)
+
+    def times_measured(self, strings: PauliStrings) -> Float[np.ndarray, " terms"]:
+        """How many shots measure each string."""
+        return np.sum(self._fits(strings)[0] * np.asarray(self.counts)[:, None], axis=0).astype(float)
+
+    def _fits(self, strings: PauliStrings) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows measure which strings `[rows, terms]`, and the sites of each string `[terms, sites]`."""
+        n = strings.n_sites
+        flips, signs = mask_rows(strings.flips, n), mask_rows(strings.signs, n)
+        letter = np.where(flips & signs, 1, np.where(flips, 0, 2))
+        support = (flips | signs).astype(np.int64)
+        misses = (np.asarray(self.bases)[:, None] != letter[None]) & (support[None] > 0)
+        return ~np.any(misses, axis=2)[np.asarray(self.setting)], support
 
     def __repr__(self) -> str:
         if isinstance(self.counts, Tracer) or not isinstance(self.counts, (jax.Array, np.ndarray)):

@@ -10,8 +10,8 @@ import pytest
 
 from qml._core.errors import ConfigError, DataError, SpaceError
 from qml.gibbs import DataObjective, MarginalObjective, PauliGibbs, ShotData, ThermalObjective, brick_bases, engine
+from qml.gibbs.family import measured
 from qml.gibbs.learn import divergence, score_and_fisher
-from qml.gibbs.model import measured
 from qml.operator import PauliSum
 from tests.qml.gibbs.systems import REFERENCE, local_model, random_model
 

@@ -13,7 +13,7 @@ import scipy.linalg
 import qml
 from qml._core.errors import ConfigError, DataError, PrecisionError, ShapeError, SpaceError
 from qml.gibbs import PauliGibbs, engine
-from qml.gibbs.model import measured
+from qml.gibbs.family import measured
 from qml.gibbs.shots import basis_codes
 from qml.hilbert import Spin
 from qml.lattice import Chain

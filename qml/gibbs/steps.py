@@ -1,0 +1,92 @@
+"""Steps that the objectives share: line search, mirror step in the marginals, errors of moment matching."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qml._core.types import Array, Float
+from qml.gibbs import engine
+from qml.gibbs.metric import inverse
+from qml.gibbs.mirror import newton
+from qml.gibbs.model import PauliGibbs
+from qml.operator.strings import PauliStrings
+
+
+class Marginals(eqx.Module):
+    """Marginals to reach, their covariance, and how far they were shrunk towards the mixed state."""
+
+    target: Float[Array, " terms"]
+    covariance: Float[Array, "terms terms"]
+    kept: Float[Array, ""]
+
+
+def split(hamiltonian: PauliStrings, model: PauliStrings) -> tuple[np.ndarray, np.ndarray, PauliStrings]:
+    """Pairs (term of H, term of the model) they share, terms of H outside the model, and the strings of those."""
+    known = {pair: k for k, pair in enumerate(zip(model.flips, model.signs, strict=True))}
+    pairs = list(zip(hamiltonian.flips, hamiltonian.signs, strict=True))
+    inside = [(k, known[pair]) for k, pair in enumerate(pairs) if pair in known]
+    outside = [k for k, pair in enumerate(pairs) if pair not in known and pair != (0, 0)]
+    rest = PauliStrings(model.n_sites, tuple(pairs[k][0] for k in outside), tuple(pairs[k][1] for k in outside))
+    return np.array(inside, dtype=int).reshape(-1, 2).T, np.array(outside, dtype=int), rest
+
+
+def line_search(loss: Any) -> Any:
+    """A search along a direction: the step length is halved until the loss does not rise."""
+
+    def search(theta: Array, direction: Array, length: Array) -> tuple[Array, Array]:
+        start = loss(theta)
+        ceiling = start + 1e-14 * (1 + jnp.abs(start))
+        length = length * jnp.minimum(1.0, 10.0 / jnp.maximum(jnp.max(jnp.abs(direction)), 1e-300))
+
+        def bad(now: tuple[Array, Array, Array]) -> Array:
+            _, value, tries = now
+            return ~(value <= ceiling) & (tries < 30)
+
+        def halve(now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            t, _, tries = now
+            return t / 2, loss(theta + t / 2 * direction), tries + 1
+
+        t, value, _ = jax.lax.while_loop(bad, halve, (length, loss(theta + length * direction), jnp.array(0)))
+        good = value <= ceiling
+        return jnp.where(good, theta + t * direction, theta), ~good
+
+    return search
+
+
+def mirror_step(
+    model: PauliGibbs, data: Marginals, step_size: Array, damping: Array
+) -> tuple[PauliGibbs, Marginals, dict[str, Array]]:
+    r"""$\eta \leftarrow \eta + \lambda(\eta_\sigma - \eta)$, mapped back; infeasible targets are shrunk."""
+    state = engine.solve(model.strings, model.theta)
+    means = engine.traces(model.strings, engine.in_basis(state, state.weights))
+    goal = means + step_size * (data.target - means)
+    found = newton(model.strings, goal, model.theta, 1e-12, 30, damping)
+    theta = jnp.where(found.feasible, found.theta, model.theta)
+    # shrink a little more than the proof asks for, so that it does not have to be found again and again
+    shrink = jnp.where(found.feasible, 1.0, jnp.clip(1 - 1.1 * (1 - found.scale) / step_size - 1e-3, 0.5, 1.0))
+    data = Marginals(data.target * shrink, data.covariance, data.kept * shrink)
+    state = engine.solve(model.strings, theta)
+    gap = engine.traces(model.strings, engine.in_basis(state, state.weights)) - data.target
+    moved = jnp.max(jnp.abs(theta - model.theta)) / step_size
+    info = {
+        "loss": state.log_partition + jnp.sum(theta * data.target),
+        "entropy": engine.entropy(state),
+        "gradient_norm": jnp.linalg.norm(gap),
+        "natural_gradient": jnp.where(found.feasible & found.converged, moved, 1.0),
+        "kept": data.kept,
+        "stalled": jnp.array(False),
+    }
+    return eqx.tree_at(lambda m: m.theta, model, theta), data, info
+
+
+def sandwich(model: PauliGibbs, data: Marginals) -> PauliGibbs:
+    r"""The model with the covariance $H^{-1} \Sigma H^{-1}$; infinite where the metric is blind or data were shrunk."""
+    bread = inverse(engine.metric(model.strings, engine.solve(model.strings, model.theta), "bkm"))
+    blind = jnp.isinf(jnp.diagonal(bread)) | (data.kept < 1)
+    bread = jnp.where(jnp.isinf(bread), 0.0, bread)
+    covariance = bread @ data.covariance @ bread
+    covariance = jnp.where(blind[:, None] & jnp.eye(len(blind), dtype=bool), jnp.inf, covariance)
+    return eqx.tree_at(lambda m: m.covariance, model, covariance)
