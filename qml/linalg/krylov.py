@@ -1,15 +1,16 @@
 """Krylov methods for Hermitian maps that are known only by their products: Lanczos and Chebyshev.
 
 A map is any callable that is a pytree (an `equinox.Module`), so that its arrays are traced and one compiled program
-serves all couplings. Lanczos keeps its basis where it is small, and else runs twice with a few vectors.
+serves all couplings. Lanczos keeps as much of its basis as is small, and does the steps of the rest twice.
 
 One step is one program, called from a Python loop: on vectors worth it a call and the two numbers it gives back are
 nothing beside a product, while a compiled loop over steps takes longer to compile than most runs last.
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,8 +27,8 @@ _RESTARTS = 12
 _GUARDS = 4  # runs beyond the wanted levels that may be used to resolve nearly degenerate ones
 _AT_ONCE = 4  # levels taken from one run
 _SPARE = 8  # rows kept for vectors beyond the wanted levels
-_KEPT_BYTES = 2**27  # Lanczos vectors of a run are kept up to this size
-_FEWEST = 50  # a run is expected to need so many
+_KEPT_BYTES = 2**27  # the first Lanczos vectors of a run are kept up to this size
+_PIECE = 2**15  # entries of a vector that are added up at once, in the cache
 
 Map = Callable[[Array], Array]
 
@@ -56,8 +57,8 @@ def lowest(
     exceed it: a degenerate level is found as often as it occurs. Levels closer than the tolerance mix; a
     Rayleigh-Ritz step in the span of all vectors separates them, and gives the residuals.
 
-    Memory: for one level six vectors, and for each further one three more. A run keeps its basis where that fits in
-    128 MiB; else it is done twice, the second time to add up the answers.
+    Memory: for one level six vectors, and for each further one three more. A run also keeps the first 128 MiB of its
+    basis; the steps beyond are done twice, the second time to add up the answers.
 
     Args:
         linear_map: Hermitian map on vectors `[size]`.
@@ -164,14 +165,13 @@ def _place(vectors: Array, vector: Array, row: Any) -> Array:
 
 def _levels(run: _Run, start: Any) -> tuple[list[Any], float, float]:
     """Lowest levels in the complement of the known vectors: orthonormal vectors, a lower bound, the size of the map."""
-    kept: list[_Step] | None = [] if start.nbytes * _FEWEST <= _KEPT_BYTES else None
+    kept: list[_Step] = []
     alphas, betas, last, norm, ended = [], [], _LONGEST, 0.0, False
     for step in _steps(run, start):
         alphas.append(step.alpha)
         betas.append(step.beta)
-        if kept is not None:
+        if start.nbytes * len(betas) <= _KEPT_BYTES:
             kept.append(step)
-            kept = kept if start.nbytes * len(betas) <= _KEPT_BYTES else None
         norm = max(norm, abs(step.alpha) + 2 * step.beta)
         ended = step.beta <= 10 * np.finfo(start.dtype).eps * norm or len(alphas) == run.free
         if len(alphas) % _CHUNK and not ended and len(alphas) < last:
@@ -202,9 +202,15 @@ class _Step(NamedTuple):
     beta: float
 
 
-def _steps(run: _Run, start: Any) -> Iterator[_Step]:
-    """Lanczos steps from a normalised vector in the complement of the known ones, until the next vector is zero."""
+def _steps(run: _Run, start: Any, done: Sequence[_Step] = ()) -> Iterator[_Step]:
+    """Lanczos steps from a normalised vector in the complement of the known ones, until the next vector is zero.
+
+    Where the first of them are known, from the last known one on.
+    """
     last, vector, scale, coupling = np.zeros(start.shape, start.dtype), start, 1.0, 0.0
+    if len(done) > 1:
+        before, step = done[-2:]
+        last, vector, scale, coupling = before.vector, step.vector, step.scale, before.beta * before.scale
     while True:
         rest, alpha, square = _step(run.linear_map, run.locked, last, vector, scale, coupling)
         beta = math.sqrt(float(square))
@@ -226,18 +232,26 @@ def _step(linear_map: Map, locked: Array, last: Array, vector: Array, scale: Any
     return rest, alpha, jnp.vdot(rest, rest).real
 
 
-def _combine(run: _Run, start: Any, weights: np.ndarray, kept: list[_Step] | None) -> Any:
-    """Orthonormal sums of the Lanczos vectors of a run: from its basis, or from the same steps once more."""
+def _combine(run: _Run, start: Any, weights: np.ndarray, kept: list[_Step]) -> Any:
+    """Orthonormal sums of the Lanczos vectors of a run: from those that are kept, and from the same steps once more."""
     total: Any = np.zeros((weights.shape[1], *start.shape), start.dtype)
-    part = np.empty(start.shape, start.dtype)
-    for row, step in zip(weights, _steps(run, start) if kept is None else kept):
+    missing = len(weights) - len(kept)
+    steps = itertools.chain(kept[:-1], _steps(run, start, kept)) if missing else kept
+    for row, step in zip(weights, steps):
         row = (row * step.scale).astype(total.real.dtype)
-        if not _on_host(step.vector):
+        if _on_host(step.vector):
+            _add_on_host(total, row, np.asarray(step.vector))
+        else:
             total = _add(total, row, step.vector)
-            continue
-        for i, weight in enumerate(row):
-            total[i] += np.multiply(step.vector, weight, out=part)
     return total if len(total) == 1 and not len(run.locked) else _orthonormal(run.locked, total)
+
+
+def _add_on_host(total: np.ndarray, weights: np.ndarray, vector: np.ndarray) -> None:
+    part = np.empty(min(_PIECE, len(vector)), vector.dtype)
+    for start in range(0, len(vector), _PIECE):
+        piece = vector[start : start + _PIECE]
+        for row, weight in zip(total, weights):
+            row[start : start + _PIECE] += np.multiply(piece, weight, out=part[: len(piece)])
 
 
 def _on_host(vector: Any) -> bool:

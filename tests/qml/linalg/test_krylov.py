@@ -32,9 +32,9 @@ LEVELS = np.concatenate([[-3.0, -2.5, -2.5, -2.5, -2.0, -2.0, -1.0], np.linspace
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
-@pytest.mark.parametrize("kept", [0, 2**27])
+@pytest.mark.parametrize("kept", [0, 60_000, 2**27])
 def test_multiplicities(dtype, kept, monkeypatch):
-    """Levels as often as they occur, orthonormal vectors, true residuals; basis kept or run twice."""
+    """Levels as often as they occur, orthonormal vectors, true residuals; basis kept, in part, or run twice."""
     monkeypatch.setattr(krylov, "_KEPT_BYTES", kept)
     found = krylov.lowest(matrix(LEVELS, 1, dtype), 200, 6, np.dtype(dtype), 0, 1e-12)
     np.testing.assert_allclose(found.values, LEVELS[:6], atol=1e-11)
@@ -46,7 +46,7 @@ def test_multiplicities(dtype, kept, monkeypatch):
     assert np.all(residuals < 1e-10)
 
 
-@pytest.mark.parametrize("kept", [0, 2**27])
+@pytest.mark.parametrize("kept", [0, 1600, 48_000, 2**27])
 def test_one_level(kept, monkeypatch):
     """The lowest level alone, from a random and from a given vector, in few steps."""
     monkeypatch.setattr(krylov, "_KEPT_BYTES", kept)
@@ -61,7 +61,7 @@ def test_one_level(kept, monkeypatch):
         np.testing.assert_allclose(found.values, [-3.0], atol=1e-12)
         np.testing.assert_allclose(abs(lowest @ np.asarray(found.vectors[0])), 1, atol=1e-12)
         assert found.residuals[0] < 1e-11
-        assert len(calls) <= (110 if kept else 210)
+        assert len(calls) <= (110 if kept > 2**20 else 180 if kept > 2**11 else 210)
 
 
 def test_start_in_an_invariant_space():
