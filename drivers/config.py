@@ -4,7 +4,7 @@ A file has a `kind` and one table for each object of the job; the keys of a tabl
 chooses:
 
 ```toml
-kind = "ground_state"               # ground_state | dynamics | program | thermal | learn
+kind = "ground_state"               # ground_state | excited_states | dynamics | program | thermal | learn
 seed = 1
 
 [lattice]
@@ -22,8 +22,11 @@ j2 = 0.5
 irrep = "A1"
 
 [ansatz]
-name = "GCNN"
+name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | GCNN
 layers = 2
+
+[signs]
+name = "Marshall"                   # a factor of the wave function
 
 [state]
 name = "sampled"                    # or "full": the sum over all configurations
@@ -31,113 +34,73 @@ samples = 1024
 
 [optimizer]
 name = "sgd"
-learning_rate = 0.02
+learning_rate = 0.1
+final_rate = 0.01                   # half a cosine from the first rate to this one over the steps of the run
 
 [precondition]
+name = "SPRING"                     # SR | SPRING | MARCH | none
 shift = 1e-3
+mu = 0.9
+
+[trust]
+length = 0.2                        # name = "none" takes every step
 
 [run]
 steps = 300
 ```
+
+`excited_states` takes `[excited]` (`states = 2`, `penalty`) in the place of `[trust]`.
 """
 
 import dataclasses
 import inspect
 import pathlib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
 import diffquantum
 import qml
 import symmetries
 from drivers.base import AbstractDriver
-from drivers.integrators import RK4, Euler, Heun
+from drivers.choices import (
+    ANSAETZE,
+    DATA,
+    DTYPES,
+    HAMILTONIANS,
+    INTEGRATORS,
+    LATTICES,
+    LEVELS,
+    METRICS,
+    MODELS,
+    OPTIMIZERS,
+    PRECONDITIONERS,
+    PROGRAMS,
+    QPMD_RULES,
+    SIGNS,
+    SPACES,
+    STATES,
+    THERMAL,
+    TRUST,
+    Choices,
+    Table,
+)
+from drivers.excited import Excited
 from drivers.program import ProgramFit
-from drivers.qpmd import QPMD
 from drivers.tdvp import TDVP
 from drivers.vmc import VMC
 from qml._core.errors import ConfigError, unknown_name
 
-Table = dict[str, Any]
-Choices = Mapping[str, Callable]
-
-
-def _full(model: Any, space: Any, chunk: int | None = None) -> qml.FullSumState:
-    return qml.FullSumState(model, space, chunk=chunk)
-
-
-def _sampled(
-    model: Any,
-    space: Any,
-    key: Any,
-    samples: int = 1024,
-    chains: int | None = None,
-    burn: int | None = None,
-    chunk: int | None = None,
-) -> qml.MCState:
-    return qml.MCState(model, space, samples, chains, key=key, burn=burn, chunk=chunk)
-
-
-def _fields(hilbert: Any, terms: Mapping[str, float]) -> Any:
-    return qml.operator.PauliSum(terms, hilbert)
-
-
-def _spinful(n_sites: int, n_up: int | None = None, n_down: int | None = None, n_fermions: int | None = None) -> Any:
-    return qml.hilbert.SpinfulFermion(n_sites, n_up, n_down, n_fermions)
-
-
-def _shots(file: str, method: str = "likelihood") -> Any:
-    return qml.gibbs.DataObjective(qml.gibbs.ShotData.load(file), method)
-
-
-LATTICES: Choices = {
-    name: getattr(qml.lattice, name)
-    for name in (
-        "Chain", "Ladder", "Square", "Triangular", "Honeycomb", "KitaevHoneycomb", "Kagome", "ShastrySutherland",
-        "Cubic", "BCC", "FCC", "Diamond", "Pyrochlore",
-    )
-}  # fmt: skip
-SPACES: Choices = {
-    "Spin": qml.hilbert.Spin, "Boson": qml.hilbert.Boson,
-    "SpinlessFermion": qml.hilbert.SpinlessFermion, "SpinfulFermion": _spinful,
-}  # fmt: skip
-HAMILTONIANS: Choices = {
-    "PauliSum": _fields,
-    **{
-        name: getattr(qml.operator, name)
-        for name in (
-            "Ising", "XY", "XYZ", "XXZ", "Heisenberg", "J1J2", "J1J2J3", "Kitaev", "Rydberg", "LongRangeIsing",
-            "LongRangeXXZ", "BoseHubbard", "tV", "tJ", "Hubbard", "ExtendedHubbard",
-        )
-    },
-}  # fmt: skip
-ANSAETZE: Choices = {
-    "RBM": qml.ansatz.RBM, "Jastrow": qml.ansatz.Jastrow, "MLP": qml.ansatz.MLP, "GCNN": qml.ansatz.GCNN,
-}  # fmt: skip
-STATES: Choices = {"sampled": _sampled, "full": _full}
-OPTIMIZERS: Choices = {
-    "sgd": lambda learning_rate, momentum=None: optax.sgd(learning_rate, momentum),
-    "adam": lambda learning_rate, b1=0.9, b2=0.999: optax.adam(learning_rate, b1, b2),
-}
-PRECONDITIONERS: Choices = {"SR": qml.estimate.SR}
-INTEGRATORS: Choices = {"Euler": Euler, "Heun": Heun, "RK4": RK4}
-PROGRAMS: Choices = {"qsharp": diffquantum.load}
-MODELS: Choices = {"local": qml.gibbs.PauliGibbs.local}
-QPMD_RULES: Choices = {"QPMD": QPMD}
-THERMAL: Choices = {"thermal": qml.gibbs.ThermalObjective}
-DATA: Choices = {"shots": _shots}
-DTYPES = {"float": float, "complex": complex}
 STEPS = {"steps": 100, "checkpoint_every": 100}
 TIMES = {"time": None, "steps": None, "every": None, "checkpoint_every": 100, "imaginary": False}
 TABLES = {
-    "ground_state": "lattice space hamiltonian sector ansatz state optimizer precondition observe run",
-    "dynamics": "lattice space hamiltonian sector ansatz state integrator precondition observe run",
+    "ground_state": "lattice space hamiltonian sector ansatz signs state optimizer precondition trust observe run",
+    "excited_states": "lattice space hamiltonian sector ansatz signs state optimizer precondition excited observe run",
+    "dynamics": "lattice space hamiltonian sector ansatz signs state integrator precondition observe run",
     "program": "program observable sampling optimizer run",
     "thermal": "lattice hamiltonian objective model driver run",
     "learn": "lattice objective model driver run",
@@ -320,26 +283,22 @@ def _defaulted(reader: _Reader, where: str, **defaults: Any) -> None:
 
 def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     evolves = reader.kind == "dynamics"
-    model_key, chain_key = jax.random.split(jax.random.key(reader.seed))
     lattice = reader.make("lattice", LATTICES)
     space = reader.make("space", SPACES, "Spin", n_sites=lattice.n_sites)
     hamiltonian = reader.make("hamiltonian", HAMILTONIANS, hilbert=space, lattice=lattice)
-    sector = None
-    if reader.has("sector"):
-        kwargs = reader.take("sector", {"momentum": None, "irrep": None})
-        momentum = kwargs["momentum"]
-        momentum = tuple(momentum) if isinstance(momentum, list) else momentum
-        sector = symmetries.Sector(symmetries.space_group(lattice), momentum=momentum, irrep=kwargs["irrep"])
+    sector = _sector(reader, lattice)
     if evolves and reader.inner("ansatz").get("name", "RBM") != "GCNN":
         _defaulted(reader, "ansatz", dtype="complex")
-    seed = int(jax.random.key_data(model_key)[0]) % 2**31
-    model = reader.make("ansatz", ANSAETZE, "RBM", space=space, sector=sector, rngs=nnx.Rngs(seed))
-    if sector is not None and not isinstance(model, qml.ansatz.GCNN):
-        model = qml.ansatz.Symmetrised(model, sector)
-    state = reader.make("state", STATES, "sampled", model=model, space=space, key=chain_key)
+    key = jax.random.key(reader.seed)
+    if reader.kind == "excited_states":
+        levels = reader.make("excited", LEVELS, "penalty")
+        keys = jax.random.split(key, levels["states"])
+        thing: Any = [_state(reader, lattice, space, sector, k) for k in keys]
+    else:
+        levels, thing = {}, _state(reader, lattice, space, sector, key)
     if not reader.has("precondition"):
         _defaulted(reader, "precondition", **({"cutoff": 1e-8} if evolves else {"shift": 1e-3}))
-    metric = reader.make("precondition", PRECONDITIONERS, "SR")
+    metric = reader.make("precondition", METRICS if evolves else PRECONDITIONERS, "SR")
     letters = reader.inner("observe")
     observe = {name: qml.operator.total(space, str(letter)) / lattice.n_sites for name, letter in letters.items()}
     if observe:
@@ -350,15 +309,41 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
             _defaulted(reader, "integrator", rtol=1e-3)
         options |= reader.take("run", TIMES)
         integrator = reader.make("integrator", INTEGRATORS, "Heun")
-        return TDVP(hamiltonian, integrator, metric, options.pop("imaginary")), state, options
-    driver = VMC(hamiltonian, _optimizer(reader), metric)
-    return driver, state, {**options, **reader.take("run", STEPS)}
+        return TDVP(hamiltonian, integrator, metric, options.pop("imaginary")), thing, options
+    options |= reader.take("run", STEPS)
+    optimizer = _optimizer(reader, options["steps"])
+    if levels:
+        return Excited(hamiltonian, optimizer, metric, penalty=levels["penalty"]), thing, options
+    return VMC(hamiltonian, optimizer, metric, trust=reader.make("trust", TRUST, "Trust")), thing, options
 
 
-def _optimizer(reader: _Reader) -> Any:
+def _sector(reader: _Reader, lattice: Any) -> Any:
+    """The sector that a file names, of the space group of the lattice."""
+    if not reader.has("sector"):
+        return None
+    kwargs = reader.take("sector", {"momentum": None, "irrep": None})
+    momentum = kwargs["momentum"]
+    momentum = tuple(momentum) if isinstance(momentum, list) else momentum
+    return symmetries.Sector(symmetries.space_group(lattice), momentum=momentum, irrep=kwargs["irrep"])
+
+
+def _state(reader: _Reader, lattice: Any, space: Any, sector: Any, key: Any) -> Any:
+    """A state with the file's ansatz, projected on the sector, and its signs."""
+    model_key, chain_key = jax.random.split(key)
+    rngs = nnx.Rngs(int(jax.random.key_data(model_key)[0]) % 2**31)
+    model = reader.make("ansatz", ANSAETZE, "RBM", space=space, lattice=lattice, sector=sector, rngs=rngs)
+    if sector is not None and not isinstance(model, qml.ansatz.GCNN):
+        model = qml.ansatz.Symmetrised(model, sector)
+    if reader.has("signs"):
+        model = qml.ansatz.Product(model, reader.make("signs", SIGNS, "Marshall", space=space, lattice=lattice))
+    return reader.make("state", STATES, "sampled", model=model, space=space, key=chain_key)
+
+
+def _optimizer(reader: _Reader, steps: Any) -> Any:
     if not reader.has("optimizer"):
         _defaulted(reader, "optimizer", learning_rate=0.05)
-    return reader.make("optimizer", OPTIMIZERS, "sgd")
+    steps = steps if isinstance(steps, int) else 0  # the driver refuses what is no number of steps
+    return reader.make("optimizer", OPTIMIZERS, "sgd", steps=steps)
 
 
 def _program(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
@@ -369,8 +354,8 @@ def _program(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     observable = qml.operator.PauliSum(terms) if terms else None
     shots = reader.take("sampling", {"shots": None})["shots"] if reader.has("sampling") else None
     energy = diffquantum.expectation(program, observable, shots=shots)
-    driver = ProgramFit(energy, _optimizer(reader))
     options = reader.take("run", {**STEPS, "theta": [0.1] * len(program.parameters)})
+    driver = ProgramFit(energy, _optimizer(reader, options["steps"]))
     theta = jnp.asarray(options.pop("theta"), float)
     return driver, theta, {**options, "key": jax.random.key(reader.seed)}
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from drivers.io.result import Status
 from qml._core import tree
+from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Bool, Float, Int, Params, PyTree
 from qml.estimate import AbstractPreconditioner, Health, Samples, Stats
-from qml.estimate.damping import cap, reweigh
 from qml.estimate.metric import turn
+from qml.estimate.trial import cap, reweigh
 from qml.state import AbstractState, MCState
 
 
@@ -51,13 +52,14 @@ SENTENCES = (
 )  # fmt: skip
 PERSISTS = 5  # steps in a row that sampling may be in trouble
 _JUMP = 10.0  # error bars by which fresh samples may exceed what was promised
+_TARGET, _SOFTEST = 0.9, 1e-3  # of an adaptive shift: the ratio at which it stays, its smallest share of what was asked
 
 
 class Guard(eqx.Module):
     """What the judge remembers from step to step.
 
     Args:
-        stiffness: factor of the preconditioner's shift, >= 1.
+        stiffness: factor of the preconditioner's shift; >= 1 unless the shift is adaptive.
         scale: factor of the updates where there is no shift, <= 1.
         highest: the energy that fresh samples may show, before error bars.
         error: its error bar.
@@ -103,17 +105,41 @@ class Trust(eqx.Module):
     steps in a row that were not taken the run ends with status `diverged`, a sentence that says why, and the last good
     state.
 
+    An adaptive shift (Levenberg and Marquardt) follows how well the energy is predicted: with the ratio $\rho$ of the
+    change found to the change predicted, each step that is taken multiplies it by
+    $\mathrm{clip}(1 + (0.9-\rho)|0.9-\rho|, \tfrac12, 2)$, down to a thousandth of what was asked; where the difference
+    of the two is within three error bars it stays.
+
     Args:
         length: longest step, in radians; 0.1 to 0.3 is usual.
         effective: least effective share of the samples after the step.
         share: share of the samples that judge a step.
         patience: steps in a row that may be refused.
+        adaptive: whether the shift follows the predictions.
+
+    Raises:
+        ConfigError: a setting out of range.
+
+    Source: arXiv:2410.10720, appendix (the shift); Nocedal and Wright, Numerical Optimization (2006), ch. 4 and 10.
     """
 
     length: float | int | Array = 0.3
     effective: float | int | Array = 0.5
     share: float | int = eqx.field(default=0.25, static=True)
     patience: int = eqx.field(default=5, static=True)
+    adaptive: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self):
+        known = {n: v for n, v in vars(self).items() if not isinstance(v, jax.Array)}
+        counted = isinstance(self.patience, int) and self.patience >= 1
+        if counted and known.get("length", 1) > 0 and 0 <= known.get("effective", 0) <= 1 and 0 < self.share <= 1:
+            return
+        raise ConfigError(
+            "A setting of the judge of steps is out of range.",
+            got=", ".join(f"{n}={v}" for n, v in known.items()),
+            expected="length > 0, 0 <= effective <= 1, 0 < share <= 1, patience an int >= 1",
+            try_="Trust(length=0.3)",
+        )
 
     def init(self) -> Guard:
         """Nothing remembered."""
@@ -169,8 +195,9 @@ class Trust(eqx.Module):
         error = jnp.hypot(_known(energy.error), jnp.where(taken, _known(verdict.error), 0.0))
         stuck = jnp.any(health.troubles[1:3])
         kept = jnp.where(guard.known, 0, guard.rejected)
+        soft = self._softened(guard.stiffness, verdict) if self.adaptive else jnp.maximum(guard.stiffness / 2, 1.0)
         return Guard(
-            stiffness=jnp.where(taken, jnp.maximum(guard.stiffness / 2, 1.0), guard.stiffness * 10),
+            stiffness=jnp.where(taken, soft, guard.stiffness * 10),
             scale=jnp.where(taken, jnp.minimum(guard.scale * 2, 1.0), guard.scale / 4),
             highest=jnp.where(believed, jnp.maximum(energy.mean, promised), 0.0),
             error=jnp.where(believed, error, 0.0),
@@ -178,6 +205,14 @@ class Trust(eqx.Module):
             rejected=jnp.where(taken, kept, guard.rejected + 1),
             stuck=jnp.where(stuck, guard.stuck + 1, 0),
         )
+
+    @staticmethod
+    def _softened(stiffness: Array, verdict: Verdict) -> Array:
+        """The factor of an adaptive shift after a step that was taken."""
+        gap = _TARGET - verdict.change / jnp.where(verdict.predicted == 0, 1.0, verdict.predicted)
+        factor = jnp.clip(1 + gap * jnp.abs(gap), 0.5, 2.0)
+        noise = jnp.abs(verdict.change - verdict.predicted) <= 3 * _known(verdict.error)
+        return jnp.maximum(stiffness * jnp.where(noise | ~jnp.isfinite(factor), 1.0, factor), _SOFTEST)
 
     def outcome(self, guard: Guard, reason: Array, below: Array, health: Health) -> tuple[Array, Array]:
         """Status and reason after a step."""

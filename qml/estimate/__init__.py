@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qml.estimate.correlators import binder, correlations, order_parameter, staggered, structure_factor
     from qml.estimate.covariance import Joint, combine, joint, propagate
-    from qml.estimate.damping import Damping
     from qml.estimate.entropy import UnresolvedEntropyWarning, renyi2, renyi2_ratios
     from qml.estimate.fidelity import infidelity, overlap
     from qml.estimate.gradient import forces
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from qml.estimate.metric import jacobian, qgt, qgt_apply, residual
     from qml.estimate.momentum import MARCH, SPRING
     from qml.estimate.natural import SR
-    from qml.estimate.phase import phase_forces
     from qml.estimate.precondition import AbstractPreconditioner, Direction, UnsolvedWarning
     from qml.estimate.samples import Samples
     from qml.estimate.stats import Stats, statistics
@@ -27,7 +25,6 @@ __all__ = [
     "SPRING",
     "SR",
     "AbstractPreconditioner",
-    "Damping",
     "Direction",
     "Extrapolation",
     "Health",
@@ -50,7 +47,6 @@ __all__ = [
     "local_values",
     "order_parameter",
     "overlap",
-    "phase_forces",
     "propagate",
     "qgt",
     "qgt_apply",
@@ -65,7 +61,6 @@ __all__ = [
 
 _NAMES = {
     "AbstractPreconditioner": "precondition",
-    "Damping": "damping",
     "Direction": "precondition",
     "Extrapolation": "zero_variance",
     "Health": "health",
@@ -92,7 +87,6 @@ _NAMES = {
     "order_parameter": "correlators",
     "overlap": "fidelity",
     "propagate": "covariance",
-    "phase_forces": "phase",
     "qgt": "metric",
     "qgt_apply": "metric",
     "renyi2": "entropy",

@@ -108,6 +108,66 @@ def test_dynamics_with_a_sector(tmp_path):
     np.testing.assert_allclose(result.history["energy"], result.history["energy"][0], atol=2e-2)
 
 
+SPRING = {"name": "SPRING", "shift": 1e-2, "mu": 0.5}
+RATES = {"learning_rate": 0.1, "final_rate": 0.01}
+
+
+def test_solvers_schedules_and_judges_by_name():
+    """What a file says is what the driver has; what it does not say is written out with its default."""
+    for name in ("SR", "SPRING", "MARCH"):
+        job = config.build({**GROUND, "precondition": {"name": name, "shift": 1e-2}})
+        assert type(job.driver.precondition) is getattr(qml.estimate, name) and job.driver.precondition.shift == 1e-2
+    table = {**GROUND, "precondition": SPRING, "optimizer": RATES, "trust": {"length": 0.1, "patience": 3}}
+    job = config.build(table)
+    assert job.driver.precondition.mu == 0.5 and job.settings["precondition"]["method"] == "auto"
+    assert (job.driver.trust.length, job.driver.trust.patience, job.driver.trust.effective) == (0.1, 3, 0.5)
+    assert job.settings["trust"]["share"] == 0.25 and config.build(job.settings).settings == job.settings
+    updates, memory = [], job.driver.optimizer.init(np.ones(1))
+    for _ in range(4):
+        update, memory = job.driver.optimizer.update(np.ones(1), memory)
+        updates.append(-float(update[0]))
+    middle = [0.01 + 0.09 * (1 + np.cos(np.pi * t / 3)) / 2 for t in range(4)]
+    np.testing.assert_allclose(updates, middle, rtol=1e-6)
+    plain = config.build({**GROUND, "precondition": {"name": "none"}, "trust": {"name": "none"}})
+    assert plain.driver.precondition is None and plain.driver.trust is None
+    assert config.build(plain.settings).driver.trust is None
+
+
+def test_signs_and_symmetric_machines():
+    """Marshall's signs times a symmetric RBM: the amplitudes are those of the product made by hand."""
+    table = {**GROUND, "hamiltonian": {"name": "Heisenberg"}, "signs": {}, "ansatz": {"name": "RBMSymm", "alpha": 2}}
+    table = {k: v for k, v in table.items() if k != "observe"}
+    state = config.build({**table, "ansatz": {**table["ansatz"], "symmetry": "space_group"}}).thing
+    assert state.ansatz.name == "Product(RBMSymm, MarshallSign)" and state.params[0]["kernel"].shape == (1, 4)
+    psi = np.exp(state.log_psi(np.array([[1, -1, 1, -1], [-1, 1, -1, 1], [1, 1, -1, -1], [1, -1, -1, 1]], np.int8)))
+    np.testing.assert_allclose(psi[0], psi[1], rtol=1e-12)
+    np.testing.assert_allclose(psi[2], psi[3], rtol=1e-12)
+    assert psi[0].real * psi[2].real < 0
+    with pytest.raises(ConfigError, match="'translations'"):
+        config.build({**table, "ansatz": {"name": "RBMSymm", "symmetry": "translation"}})
+
+
+def test_excited_states():
+    """The two lowest levels from a file; states of their own, that the written file makes again."""
+    table = {**GROUND, "kind": "excited_states", "excited": {"penalty": 9.0}, "precondition": SPRING}
+    job = config.build({**table, "ansatz": {"dtype": "complex", "std": 0.3}})
+    assert isinstance(job.driver, drivers.Excited) and job.driver.penalty == 9.0 and len(job.thing) == 2
+    again = config.build(job.settings)
+    kernels = [np.asarray(state.params["kernel"]) for state in (*job.thing, *again.thing)]
+    assert np.array_equal(kernels[0], kernels[2]) and np.array_equal(kernels[1], kernels[3])
+    assert not np.array_equal(kernels[0], kernels[1])
+
+
+@pytest.mark.slow
+def test_excited_states_of_a_file_are_found():
+    """From a file alone: the gap of the chain of four sites."""
+    table = {**GROUND, "kind": "excited_states", "ansatz": {"dtype": "complex", "alpha": 2, "std": 0.3}}
+    result = config.build({**table, "optimizer": {"learning_rate": 0.1}, "run": {"steps": 200}}).run()
+    dense = config.build(GROUND).driver.hamiltonian.to_dense()
+    exact = np.diff(np.linalg.eigvalsh(np.asarray(dense))[:2])
+    np.testing.assert_allclose(result.final["gap"].mean, exact, rtol=1e-2)
+
+
 def test_thermal_and_learn(tmp_path):
     result = config.build(THERMAL).run()
     hamiltonian = qml.operator.Heisenberg(qml.hilbert.Spin(3), qml.lattice.Chain(3))
@@ -159,6 +219,18 @@ def test_program(tmp_path):
         (changed(GROUND, "ansatz", alpha="many"), "does not take these values"),
         (changed(GROUND, "run", step=3), "'steps'"),
         (changed(GROUND, "precondition", shift=1e-3, cutoff=1e-8), "not both"),
+        (changed(GROUND, "precondition", name="SPRIG"), "'SPRING'"),
+        ({**GROUND, "precondition": {"name": "SPRING", "shfit": 0.9}}, "'shift'"),
+        ({**GROUND, "precondition": {"name": "MARCH", "beta": 1.0}}, "beta of MARCH"),
+        ({**GROUND, "precondition": {"name": "SPRING", "cutoff": 1e-8}}, "key of \\[precondition\\] SPRING"),
+        ({**GROUND, "precondition": {"name": "none", "shift": 1e-3}}, "key of \\[precondition\\] none"),
+        ({**GROUND, "trust": {"lenght": 0.1}}, "'length'"),
+        ({**GROUND, "trust": {"length": -0.1}}, "length"),
+        ({**GROUND, "trust": {"share": 2.0}}, "share"),
+        ({**GROUND, "excited": {}}, "key of a ground_state file"),
+        ({**GROUND, "kind": "excited_states", "excited": {"states": 0}}, "counted"),
+        ({**GROUND, "kind": "excited_states", "trust": {}}, "key of a excited_states file"),
+        ({**GROUND, "optimizer": {"learning_rate": 0.1, "final_rate": 0.0}}, "positive number"),
         ({"kind": "custom"}, "made from Python"),
     ],
 )

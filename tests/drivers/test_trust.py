@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 import drivers
 import qml
 from drivers.bounds import lower_bound
 from drivers.io.doubts import consistency, doubts
-from drivers.trust import Reason
+from drivers.trust import Reason, Verdict
+from qml._core.errors import ConfigError
 from qml.estimate.stats import Stats
 
 SPACE = qml.hilbert.Spin(4)
@@ -198,3 +200,41 @@ def test_the_result_file_has_the_fields_of_a_leaderboard(tmp_path):
     assert "no statistical error" in found["how"]
     assert (found["dof"], found["parameters"], found["einf"], found["bound_type"]) == (4, 5, 0.0, "variational")
     assert found["lower_bound"] < found["energy"] and found["compute"]["cpu_seconds"] > 0
+
+
+def test_an_adaptive_shift_follows_the_predictions():
+    """Each ratio of found and predicted changes moves the shift by its formula, and noise leaves it alone."""
+    trust, one = drivers.Trust(adaptive=True), jnp.array(1.0)
+
+    @jax.jit
+    def softened(start, change, error):
+        return trust._softened(start, Verdict(one, one, -one, change, error, one, one))
+
+    for ratio, error in ((0.9, 0.0), (0.5, 0.0), (-1.0, 0.0), (3.0, 0.0), (0.5, 1.0), (1.0, np.nan), (np.nan, 0.0)):
+        gap = 0.9 - ratio
+        lost = error == 1.0 or not np.isfinite(gap) or ratio == 1.0
+        expected = 1.0 if lost else np.clip(1 + gap * abs(gap), 0.5, 2)
+        np.testing.assert_allclose(softened(1.0, -ratio, error), expected, rtol=1e-12)
+    assert softened(1e-3, -3.0, 0.0) == 1e-3
+
+
+@pytest.mark.slow
+def test_steps_much_too_long_still_descend():
+    """A learning rate at which plain SR diverges: with an adaptive shift the energy comes down to the exact one."""
+    model = qml.ansatz.RBM(SPACE, dtype=complex, std=0.3, rngs=nnx.Rngs(0))
+    state = qml.FullSumState(model, SPACE)
+    exact = np.linalg.eigvalsh(np.asarray(ISING.to_dense()))[0]
+    driver = drivers.VMC(
+        ISING, optax.sgd(20.0), precondition=qml.estimate.SR(shift=1e-3), trust=drivers.Trust(adaptive=True)
+    )
+    result = driver.run(state, steps=80)
+    assert np.mean(result.history["taken"]) > 0.5 and abs(float(result.energy.mean) - exact) < 1e-3 * abs(exact)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"length": 0.0}, {"effective": 1.5}, {"share": 0.0}, {"patience": 0}, {"patience": 2.5}]
+)
+def test_settings_out_of_range(wrong):
+    with pytest.raises((ConfigError, Exception), match=next(iter(wrong))) as caught:
+        drivers.Trust(**wrong)
+    assert isinstance(caught.value, ConfigError) or "type" in type(caught.value).__name__.lower()

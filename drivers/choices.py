@@ -1,0 +1,130 @@
+"""What the tables of a configuration may name, and how each is made: names choose from here, never from modules."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+import diffquantum
+import qml
+import symmetries
+from drivers.integrators import RK4, Euler, Heun
+from drivers.qpmd import QPMD
+from drivers.trust import Trust
+from qml._core.errors import ConfigError, unknown_name
+
+Table = dict[str, Any]
+Choices = Mapping[str, Callable]
+
+
+def _full(model: Any, space: Any, chunk: int | None = None) -> qml.FullSumState:
+    return qml.FullSumState(model, space, chunk=chunk)
+
+
+def _sampled(
+    model: Any,
+    space: Any,
+    key: Any,
+    samples: int = 1024,
+    chains: int | None = None,
+    burn: int | None = None,
+    chunk: int | None = None,
+) -> qml.MCState:
+    return qml.MCState(model, space, samples, chains, key=key, burn=burn, chunk=chunk)
+
+
+def _rbm_symm(
+    lattice: Any,
+    rngs: Any,
+    alpha: float | int = 1,
+    dtype: Any = float,
+    std: float = 0.01,
+    symmetry: str = "translations",
+) -> Any:
+    groups = {"translations": symmetries.translation_group, "space_group": symmetries.space_group}
+    if symmetry not in groups:
+        unknown_name("symmetry of RBMSymm", symmetry, groups)
+    return qml.ansatz.RBMSymm(groups[symmetry](lattice), alpha, dtype, std=std, rngs=rngs)
+
+
+def _rate(learning_rate: Any, final_rate: Any, steps: int) -> Any:
+    """A learning rate that stays, or goes down half a cosine over the steps of the run."""
+    for rate in (learning_rate, learning_rate if final_rate is None else final_rate):
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < float("inf"):
+            raise ConfigError("A learning rate is a positive number.", got=rate, expected="a float > 0", try_="0.05")
+    if final_rate is None:
+        return learning_rate
+    return optax.cosine_decay_schedule(learning_rate, max(steps, 1), final_rate / learning_rate)
+
+
+def _sgd(learning_rate: Any, steps: int, momentum: float | None = None, final_rate: Any = None) -> Any:
+    return optax.sgd(_rate(learning_rate, final_rate, steps), momentum)
+
+
+def _adam(learning_rate: Any, steps: int, b1: float = 0.9, b2: float = 0.999, final_rate: Any = None) -> Any:
+    return optax.adam(_rate(learning_rate, final_rate, steps), b1, b2)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _levels(states: Any = 2, penalty: float | int | None = None) -> Table:
+    if isinstance(states, bool) or not isinstance(states, int) or states < 1:
+        raise ConfigError("Excited states are counted.", got=states, expected="an int >= 1", try_="states = 2")
+    return {"states": states, "penalty": penalty}
+
+
+def _fields(hilbert: Any, terms: Mapping[str, float]) -> Any:
+    return qml.operator.PauliSum(terms, hilbert)
+
+
+def _spinful(n_sites: int, n_up: int | None = None, n_down: int | None = None, n_fermions: int | None = None) -> Any:
+    return qml.hilbert.SpinfulFermion(n_sites, n_up, n_down, n_fermions)
+
+
+def _shots(file: str, method: str = "likelihood") -> Any:
+    return qml.gibbs.DataObjective(qml.gibbs.ShotData.load(file), method)
+
+
+LATTICES: Choices = {
+    name: getattr(qml.lattice, name)
+    for name in (
+        "Chain", "Ladder", "Square", "Triangular", "Honeycomb", "KitaevHoneycomb", "Kagome", "ShastrySutherland",
+        "Cubic", "BCC", "FCC", "Diamond", "Pyrochlore",
+    )
+}  # fmt: skip
+SPACES: Choices = {
+    "Spin": qml.hilbert.Spin, "Boson": qml.hilbert.Boson,
+    "SpinlessFermion": qml.hilbert.SpinlessFermion, "SpinfulFermion": _spinful,
+}  # fmt: skip
+HAMILTONIANS: Choices = {
+    "PauliSum": _fields,
+    **{
+        name: getattr(qml.operator, name)
+        for name in (
+            "Ising", "XY", "XYZ", "XXZ", "Heisenberg", "J1J2", "J1J2J3", "Kitaev", "Rydberg", "LongRangeIsing",
+            "LongRangeXXZ", "BoseHubbard", "tV", "tJ", "Hubbard", "ExtendedHubbard",
+        )
+    },
+}  # fmt: skip
+ANSAETZE: Choices = {
+    "RBM": qml.ansatz.RBM, "RBMSymm": _rbm_symm, "Jastrow": qml.ansatz.Jastrow, "MLP": qml.ansatz.MLP,
+    "GCNN": qml.ansatz.GCNN,
+}  # fmt: skip
+STATES: Choices = {"sampled": _sampled, "full": _full}
+SIGNS: Choices = {"Marshall": qml.ansatz.MarshallSign}
+OPTIMIZERS: Choices = {"sgd": _sgd, "adam": _adam}
+METRICS: Choices = {"SR": qml.estimate.SR}  # of time evolution
+PRECONDITIONERS: Choices = {
+    **METRICS, "SPRING": qml.estimate.SPRING, "MARCH": qml.estimate.MARCH, "none": _nothing,
+}  # fmt: skip
+TRUST: Choices = {"Trust": Trust, "none": _nothing}
+LEVELS: Choices = {"penalty": _levels}
+INTEGRATORS: Choices = {"Euler": Euler, "Heun": Heun, "RK4": RK4}
+PROGRAMS: Choices = {"qsharp": diffquantum.load}
+MODELS: Choices = {"local": qml.gibbs.PauliGibbs.local}
+QPMD_RULES: Choices = {"QPMD": QPMD}
+THERMAL: Choices = {"thermal": qml.gibbs.ThermalObjective}
+DATA: Choices = {"shots": _shots}
+DTYPES = {"float": float, "complex": complex}

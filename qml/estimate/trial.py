@@ -1,0 +1,76 @@
+r"""A step of the parameters that is only tried: its length, and the energy after it from the samples before it.
+
+For a change $d$ the Fubini-Study length is $\ell^2 = \langle|O d - \langle O d\rangle|^2\rangle$, and the energy at
+$\theta + d$ is estimated on the *same* samples with weights $w' \propto w\,|\psi'/\psi|^2$, so that what is compared
+hardly has noise. `drivers.Trust` judges steps by both.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qml._core.types import Array, Float, Params
+from qml.ansatz.bridge import Ansatz
+from qml.estimate.metric import turn
+from qml.estimate.samples import Samples
+
+
+class Trial(eqx.Module):
+    """What a change does to the energy by reweighting: its change, the error of it, the share of effective samples."""
+
+    change: Float[Array, ""]
+    error: Float[Array, ""]
+    effective: Float[Array, ""]
+
+
+def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any) -> Trial:
+    r"""The change of the energy from samples of the old state, with weights $\propto w\,|\psi'/\psi|^2$.
+
+    Args:
+        samples: of the old state.
+        log_psi: of the new state, at the samples.
+        local: local energies of the old state.
+        moved_local: local energies of the new state (with the new log psi, not that of the samples).
+
+    Returns:
+        The change, its standard error (delta method, autocorrelation included; zero for a full sum), and the effective
+        samples $1/\sum_s w'^2_s$ relative to those of the old weights.
+    """
+    log_ratio = 2 * (jnp.asarray(log_psi) - samples.log_psi).real
+    ratio = jnp.exp(log_ratio - jnp.max(log_ratio))
+    ratio = ratio / samples.mean(ratio)
+    old, new = jnp.asarray(local).real, jnp.asarray(moved_local).real
+    before, after = samples.mean(old), samples.mean(ratio * new)
+    influence = ratio * (new - after) - (old - before)
+    error = jnp.zeros_like(after) if samples.chains is None else samples.statistics(influence).error
+    return Trial(after - before, error, 1.0 / samples.mean(ratio**2))
+
+
+def fubini_study(
+    ansatz: Ansatz, params: Params, samples: Samples, change: Params, *, chunk: int | None = None
+) -> Float[Array, ""]:
+    r"""Length $\sqrt{\langle|O d - \langle O d\rangle|^2\rangle} = \sqrt{d^T S d}$ of a change of the parameters.
+
+    Args:
+        ansatz: the wave function.
+        params: its parameters.
+        samples: weighted configurations.
+        change: a tree like `params`.
+        chunk: rows held at once; `None` plans.
+    """
+    moved = turn(ansatz, params, samples.x, change, chunk)
+    return jnp.sqrt(samples.mean(jnp.abs(moved - samples.mean(moved)) ** 2))
+
+
+def cap(change: Params, length: Any, trust: Any) -> tuple[Params, Array]:
+    """A change no longer than `trust` in the Fubini-Study length, and the factor by which it was scaled.
+
+    Args:
+        change: a tree like the parameters.
+        length: its length, see `fubini_study`.
+        trust: longest length; 0.1 to 0.3 is usual.
+    """
+    scale = jnp.where(length > trust, trust / jnp.where(length > 0, length, 1.0), 1.0)
+    return jax.tree.map(lambda c: (scale * c).astype(c.dtype), change), scale
