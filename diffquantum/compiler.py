@@ -1,15 +1,51 @@
 """The Q# compiler: text to QIR with opaque parameters, and its errors as ours."""
 
 import contextlib
+import dataclasses
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from diffquantum.errors import SourceError
 
 PARAMETER = "GradketParameter"  # the opaque function that stands for a parameter
 PRELUDE = f"operation {PARAMETER}(i : Int) : Double {{ body intrinsic; }}"
+UNROLLED = "Adaptive_RIF"  # a profile without loops: those of constant length are written out
+
+_ADVICE = (  # what the compiler says, what to change
+    ("for double: Exp", "write a power of a parameter as products"),
+    ("array element type `Var`", "pass the angles as an argument Double[], or write their gates one by one"),
+    ("UseOfDynamicUdt", "pass the members of the struct as arguments of their own"),
+    ("UseOfDynamicallySizedArray", "keep the length of an array constant, and count in an Int"),
+    ("UseOfDynamicRange", "write while with a counter"),
+    ("UseOfDynamicQubit|ReturnWithinDynamicScope|ReturnInDynamic", "leave the loop by break, and return at the end"),
+    ("UseOfDynamicArray|dynamic contents", "keep each entry in a variable of its own, and choose by if"),
+    ("runtime-resolved callable", "let a recursive operation return Unit, or write it as a loop"),
+    ("program failed", "return a number that says so instead of fail"),
+    ("simulation-only", "measure the qubit, or leave the check out"),
+    (r"Std\.Random", "toss coins by qubits: H(q) and MResetZ(q)"),
+    ("Resolve.NotFound", "check the spelling, or write the whole name, as in Std.Convert.IntAsDouble"),
+    ("Parse", "correct the text at this place"),
+    ("Qsc.TypeCk", "correct the types at this place"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A text in Q# with all that belongs to it.
+
+    Args:
+        text: the text; of a project, that of the file with the operation.
+        file: where it was read from, if anywhere.
+        project: folder of the project it is part of, if any.
+        prelude: Q# to compile before it.
+    """
+
+    text: str
+    file: str | None = None
+    project: str | None = None
+    prelude: str = ""
 
 
 def double(value: float) -> str:
@@ -19,7 +55,7 @@ def double(value: float) -> str:
 
 
 @contextlib.contextmanager
-def context(target: bool = True) -> Iterator[Any]:
+def context(target: bool = True, project: str | None = None, profile: str = "Adaptive") -> Iterator[Any]:
     """A compiler of its own: for QIR where `target`, else for the simulator.
 
     Its parts must be freed on the thread that made them, and they hold each other: left to the garbage collector, any
@@ -28,54 +64,84 @@ def context(target: bool = True) -> Iterator[Any]:
     os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
     import qdk
 
-    compiler = qdk.Context(target_profile=qdk.TargetProfile.Adaptive) if target else qdk.Context()
+    settings: dict[str, Any] = {"project_root": project} if project else {}
+    if target:
+        settings["target_profile"] = getattr(qdk.TargetProfile, profile)
+    compiler = qdk.Context(**settings)
     try:
         yield compiler
     finally:
         vars(compiler).clear()
 
 
-def compile_qir(text: str, wrapper: str | None, call: str, file: str | None) -> str:
-    """QIR of one call; compiler errors become `SourceError`."""
+def evaluate(compiler: Any, source: Source) -> None:
+    """Give a compiler the prelude and the text; those of a project it has."""
+    compiler.eval(f"{PRELUDE}\n{source.prelude}")
+    if source.project is None:
+        compiler.eval(source.text)
+
+
+def compile_qir(
+    source: Source,
+    calls: Sequence[tuple[str | None, str]],
+    profile: str = "Adaptive",
+    place: tuple[int, int] | None = None,
+) -> list[str]:
+    """QIR of some calls, from one compiler.
+
+    Args:
+        source: the text.
+        calls: pairs of an operation to compile after the text, if any, and the expression to compile.
+        profile: the target profile.
+        place: line and column to name where the compiler names none.
+
+    Raises:
+        SourceError: the compiler refuses, or panics.
+    """
+    out = []
     try:
-        with context() as compiler:
-            compiler.eval(PRELUDE)
-            compiler.eval(text)
-            if wrapper:
-                compiler.eval(wrapper)
-            return str(compiler.compile(call))
+        with context(project=source.project, profile=profile) as compiler:
+            evaluate(compiler, source)
+            for wrapper, call in calls:
+                if wrapper:
+                    compiler.eval(wrapper)
+                out.append(str(compiler.compile(call)))
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of the compiler is not an Exception
-        raise _source_error(error, text, file) from None
+        raise source_error(error, source, place) from None
+    return out
 
 
-def _source_error(error: BaseException, text: str, file: str | None) -> SourceError:
+def may_be_probed(error: SourceError) -> bool:
+    """Whether the compiler understood the text, and only its target has no such construct at run time."""
+    return bool(re.search("compiler stopped|partial evaluation|dynamic", error.what))
+
+
+def source_error(error: BaseException, source: Source, place: tuple[int, int] | None) -> SourceError:
+    """What the compiler says, with the place in the text and what to change."""
     message = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     what = re.search(r"^\s*[x×]\s*(.+)$", message, re.MULTILINE)
-    detail = re.search(r"`->\s*(.+)$|╰─▶\s*(.+)$", message, re.MULTILINE)
-    place = re.search(r"\[line_1:(\d+):(\d+)\]", message)
+    detail = re.search(r"(?:`->|╰─▶)\s*(.+)$", message, re.MULTILINE)
+    found = re.search(r"\[([^\s\[\]]+):(\d+):(\d+)\]", message)
     helped = re.search(r"help:\s*(.+?)(?:\n\s*\n|\Z)", message, re.DOTALL)
-    line, column = (int(place.group(1)), int(place.group(2))) if place else (None, None)
     if what is None:
-        sentence = (
-            f"The Q# compiler stopped: {message.strip().splitlines()[0] if message.strip() else type(error).__name__}."
-        )
+        lines = message.strip().splitlines() or [type(error).__name__]
+        sentence = f"The compiler stopped: {lines[0]}."
     else:
-        sentence = "The Q# compiler reports: " + what.group(1).strip()
-        if detail:
-            sentence += ": " + (detail.group(1) or detail.group(2)).strip()
-        sentence += "."
-    panic = "for double" in message and "Exp" in message
+        more = f": {detail.group(1).strip()}" if detail else ""
+        sentence = f"The compiler reports: {what.group(1).strip()}{more}."
+    file, (line, column) = source.file, place or (None, None)
+    if found and (found.group(1) == "line_1" or not re.match(r"line_\d|<|\./", found.group(1))):
+        line, column = int(found.group(2)), int(found.group(3))
+        file = source.file if found.group(1) == "line_1" else found.group(1)
+    own = file == source.file and line is not None and line <= len(source.text.splitlines())
+    advice = next((a for sign, a in _ADVICE if re.search(sign, message)), None)
     return SourceError(
         sentence,
-        got=text.splitlines()[line - 1].strip() if line and line <= len(text.splitlines()) else message.strip()[:300],
-        expected="Q# that the Adaptive profile can compile",
-        try_="write a power of a parameter as products"
-        if panic
-        else " ".join(helped.group(1).split())
-        if helped
-        else "correct the text; loops must end by while or repeat, without return inside",
+        got=source.text.splitlines()[line - 1].strip() if own and line else message.strip()[:300],
+        expected="a program that the Adaptive profile can compile",
+        try_=advice or (" ".join(helped.group(1).split()) if helped else "write this part with simpler means"),
         file=file,
         line=line,
         column=column,

@@ -33,6 +33,8 @@ def quantum(name: str, arguments: list[Expression]) -> list:
         if not isinstance(result, Const):
             raise unsupported("a measurement into a result chosen at run time")
         return [Measure(qubit, f"r{result.value}", name == "mresetz")]
+    if name in ("barrier", "id"):
+        return []
     if name == "reset":
         return [Reset(arguments[0])]
     if name in ROTATIONS:
@@ -112,6 +114,67 @@ def tables(text: str) -> dict[str, tuple[bool | int | float, ...]]:
                 values.append(_double(entry) if kind == "double" else int(entry))
         out[name] = tuple(values)
     return out
+
+
+def result_names(functions: dict[str, tuple[list[str], list]]) -> dict[str, frozenset[str]]:
+    """Names of variables, arguments and values of each function that hold measurement results, as their uses show.
+
+    A variable of results is read as one of bools: what it was set to stays when the result is measured again.
+
+    Args:
+        functions: names of the arguments, and instructions, of each function.
+
+    Returns:
+        The names by function; "return" is what it returns.
+    """
+    found: dict[str, set[str]] = {name: set() for name in functions}
+    while True:
+        before = sum(map(len, found.values()))
+        for name, (arguments, code) in functions.items():
+            for i in code:
+                _note_results(i, found[name], set(arguments), found, functions)
+        if sum(map(len, found.values())) == before:
+            return {name: frozenset(names) for name, names in found.items()}
+
+
+def _note_results(i, here: set[str], arguments: set[str], found: dict[str, set[str]], functions) -> None:
+    """Add what one instruction tells."""
+    opcode = opcode_of(i)
+
+    def note(*values: pyqir.Value) -> None:
+        here.update(v.name for v in values if isinstance(v, pyqir.Instruction) or v.name in arguments)
+
+    if isinstance(i, pyqir.Call):
+        callee = i.callee.name
+        if callee in ("__quantum__rt__read_result", "__quantum__rt__result_record_output"):
+            note(i.args[0])
+        elif callee in functions:
+            note(*(v for v, p in zip(i.args, functions[callee][0]) if p in found[callee]))
+            if "return" in found[callee]:
+                note(i)
+            elif i.name in here:
+                found[callee].add("return")
+    elif opcode in ("LOAD", "GET_ELEMENT_PTR") and i.name in here:
+        note(i.operands[0])
+    elif opcode in ("LOAD", "GET_ELEMENT_PTR") and i.operands[0].name in here and i.operands[0].name:
+        note(i)
+    elif opcode == "STORE" and here & {i.operands[0].name, i.operands[1].name} - {""}:
+        note(*i.operands)
+    elif isinstance(i, pyqir.Phi) and i.name in here:
+        note(*(v for v, _ in i.incoming))
+    elif opcode == "SELECT" and i.name in here:
+        note(*i.operands[1:])
+    elif opcode == "RET" and i.operands and "return" in here:
+        note(i.operands[0])
+
+
+def plain_pointers(text: str) -> str:
+    """QIR with typed pointers, as older profiles write it, with plain ones."""
+    if "%Qubit" not in text and "%Result" not in text:
+        return text
+    text = re.sub(r"^%(Qubit|Result) = type .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(%Qubit|%Result|\bi8|\bi64|\bdouble|\bi1)\*", "ptr", text)
+    return re.sub(r"ptr getelementptr inbounds \(\[\d+ x i8\], \[\d+ x i8\]\* (@\w+), i64 0, i64 0\)", r"ptr \1", text)
 
 
 def _double(text: str) -> float:

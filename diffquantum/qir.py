@@ -1,6 +1,5 @@
 """QIR text (Adaptive profile, parameters as opaque calls) to the structured program IR."""
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from diffquantum.ir import (
     Unary,
     Var,
 )
+from diffquantum.memory import Element, Slot, Table, Value, load, store
 from diffquantum.opcodes import (
     FLOAT,
     INTEGER,
@@ -32,38 +32,16 @@ from diffquantum.opcodes import (
     kind_of,
     opcode_of,
     order,
+    plain_pointers,
     quantum,
+    result_names,
     tables,
     tail_calls,
     unsupported,
 )
 from diffquantum.tidy import fold, size, tidy
 
-
-@dataclasses.dataclass(frozen=True)
-class _Slot:
-    """Memory of `count` scalars, kept in the variables `name` or `name_0 name_1 ...`."""
-
-    name: str
-    count: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """A global constant array."""
-
-    values: tuple[bool | int | float, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Element:
-    """The address of one entry of an array."""
-
-    base: "_Slot | _Table"
-    index: Expression
-
-
-_Value = Expression | _Slot | _Table | _Element
+DEEPEST = 24  # calls of one operation inside itself
 
 
 def read(
@@ -72,7 +50,7 @@ def read(
     """Read a program from QIR.
 
     Args:
-        text: QIR of one entry point, without recursion other than tail calls.
+        text: QIR of one entry point; recursion is of tail calls, or of a depth that constants decide.
         name: name of the program.
         parameters: names of the parameters; parameter `i` is a call of the function `GradketParameter` with `i`.
         register: qubits an observable acts on.
@@ -92,9 +70,11 @@ class _Reader:
 
     def __init__(self, text: str):
         self.context = pyqir.Context()
+        text = plain_pointers(text)
         self.module = pyqir.Module.from_ir(self.context, text)
         self.functions = {f.name: f for f in self.module.functions if len(list(f.basic_blocks))}
-        self.tables = {name: _Table(values) for name, values in tables(text).items()}
+        self.tables = {name: Table(values) for name, values in tables(text).items()}
+        self.bits = result_names({n: ([p.name for p in f.params], _code(f)) for n, f in self.functions.items()})
         self.stack: list[str] = []
         self.counters: dict[str, Iterator[int]] = {}
         self.outputs: list[tuple[str, Expression]] = []
@@ -118,13 +98,16 @@ class _Reader:
 
     # ------------------------------------------------------------------------------------------ functions
 
-    def lower(self, name: str, arguments: tuple[_Value, ...]) -> tuple[Block, Expression | None]:
-        """The block of a function with these arguments, and the expression it returns."""
-        if name in self.stack:
+    def lower(self, name: str, arguments: tuple[Value, ...]) -> tuple[Block, Expression | None]:
+        """The block of a function with these arguments, and the expression it returns.
+
+        Recursion ends here where a condition on constant arguments ends it: branches never taken are not lowered.
+        """
+        if self.stack.count(name) > DEEPEST:
             raise UnsupportedError(
                 f"The operation {name} calls itself, and goes on after the call.",
-                got="recursion that is not a tail call",
-                expected="recursion as the last thing an operation does, or a loop",
+                got=f"recursion that is no tail call, more than {DEEPEST} deep or as deep as a measurement says",
+                expected="recursion as the last thing an operation does, or to a depth that is a constant",
                 try_="write the recursion as a repeat or while loop",
             )
         self.stack.append(name)
@@ -135,18 +118,23 @@ class _Reader:
         return (*lowering.prologue, *block), lowering.result
 
 
+def _code(function: pyqir.Function) -> list:
+    return [i for block in function.basic_blocks for i in block.instructions]
+
+
 class _Function:
     """The lowering of one function for one call."""
 
-    def __init__(self, reader: _Reader, function: pyqir.Function, arguments: tuple[_Value, ...]):
+    def __init__(self, reader: _Reader, function: pyqir.Function, arguments: tuple[Value, ...]):
         self.reader, self.function = reader, function
         self.blocks = {b.name: list(b.instructions) for b in function.basic_blocks}
         self.entry = function.basic_blocks[0].name
-        self.values: dict[str, _Value] = {}
+        self.values: dict[str, Value] = {}
         self.prologue: Block = ()
         self.tail = tail_calls(function.name, self.blocks)
         self.slots: tuple[str, ...] = ()
         self.result: Expression | None = None
+        self.bits = reader.bits[function.name]
         self.uses: dict[str, int] = {}
         for instructions in self.blocks.values():
             for instruction in instructions:
@@ -169,7 +157,10 @@ class _Function:
             for instruction in self.blocks[name]:
                 if isinstance(instruction, pyqir.Phi):
                     self.values[instruction.name] = Var(self.reader.fresh("p"))
+        live = {self.entry}  # in this order, all ways into a block but those from its own loop come before it
         for name in order(self.entry, self.blocks):
+            if name not in live:
+                continue
             code: list = []
             targets: tuple[str, ...] = ()
             condition = None
@@ -184,6 +175,7 @@ class _Function:
                     code += self.leave(instruction)
                 else:
                     code += self.step(instruction)
+            live.update(targets)
             edges = tuple(self.edge(name, target, out) for target in targets)
             out[name] = Node(tuple(code), edges, condition if len(edges) == 2 else None)
         return out
@@ -192,7 +184,8 @@ class _Function:
         """Set the arguments for another turn of a tail call."""
         if not self.slots:
             return []
-        values = [self.expression(a) for a in call.args]
+        names = [p.name for p in self.function.params]
+        values = [self.bit(a) if p in self.bits else self.expression(a) for a, p in zip(call.args, names)]
         held = [self.reader.fresh("t") for _ in values]
         return [Assign(t, v) for t, v in zip(held, values)] + [Assign(s, Var(t)) for s, t in zip(self.slots, held)]
 
@@ -201,9 +194,10 @@ class _Function:
         if len(operands) == 1:
             return (operands[0].name,), None
         condition, no, yes = operands  # the reader lists the false target first
-        if yes.name == no.name:
-            return (yes.name,), None
-        return (yes.name, no.name), self.expression(condition)
+        decided = self.expression(condition)
+        if yes.name == no.name or isinstance(decided, Const):
+            return ((yes if getattr(decided, "value", True) else no).name,), None
+        return (yes.name, no.name), decided
 
     def leave(self, instruction) -> list:
         """A return: the value goes to one variable that all returns share."""
@@ -211,7 +205,8 @@ class _Function:
             return []
         if not isinstance(self.result, Var):
             self.result = Var(self.reader.fresh("f"))
-        return [Assign(self.result.name, self.expression(instruction.operands[0]))]
+        read = self.bit if "return" in self.bits else self.expression
+        return [Assign(self.result.name, read(instruction.operands[0]))]
 
     def edge(self, source: str, target: str, out: dict[str, Node]) -> str:
         """Name of the node to go to: the target, or a new one that sets its phi variables first."""
@@ -220,7 +215,8 @@ class _Function:
             return target
         held, code = [], []
         for phi in phis:
-            value = next(self.expression(v) for v, block in phi.incoming if block.name == source)
+            read = self.bit if phi.name in self.bits else self.expression
+            value = next(read(v) for v, block in phi.incoming if block.name == source)
             held.append(Var(self.reader.fresh("t")))
             code.append(Assign(held[-1].name, value))
         code += [Assign(self.values[p.name].name, h) for p, h in zip(phis, held)]  # type: ignore[union-attr]
@@ -230,7 +226,7 @@ class _Function:
 
     # ------------------------------------------------------------------------------------------ instructions
 
-    def value(self, operand: pyqir.Value) -> _Value:
+    def value(self, operand: pyqir.Value) -> Value:
         """An operand: expression, memory, table or address. (`pyqir.ptr_id` must not see globals.)"""
         if isinstance(operand, pyqir.IntConstant):
             if operand.type.width == 1:
@@ -266,25 +262,29 @@ class _Function:
         if opcode == "ALLOCA":
             found = re.search(r"alloca \[(\d+) x", str(instruction))
             kind = re.search(r"alloca (?:\[\d+ x )?(\w+)", str(instruction))
-            prefix = {"i1": "b", "i64": "n", "double": "x"}.get(kind.group(1) if kind else "", "v")
-            self.values[name] = _Slot(self.reader.fresh(prefix), int(found.group(1)) if found else None)
+            word = "i1" if name in self.bits else kind.group(1) if kind else ""
+            prefix = {"i1": "b", "i64": "n", "double": "x"}.get(word, "v")
+            self.values[name] = Slot(self.reader.fresh(prefix), int(found.group(1)) if found else None)
             return []
         if opcode == "GET_ELEMENT_PTR":
             base = self.value(instruction.operands[0])
-            if not isinstance(base, _Slot | _Table):
+            if not isinstance(base, Slot | Table):
                 raise unsupported("an array inside an array")
-            self.values[name] = _Element(base, self.expression(instruction.operands[-1]))
+            self.values[name] = Element(base, self.expression(instruction.operands[-1]))
             return []
         if opcode == "STORE":
-            return self.store(self.value(instruction.operands[1]), self.expression(instruction.operands[0]))
+            value, place = instruction.operands
+            read = self.bit if place.name in self.bits else self.expression
+            return store(self.value(place), read(value))
         if opcode == "LOAD":
             place = self.value(instruction.operands[0])
-            if isinstance(place, _Element) and isinstance(place.base, _Table):
-                self.values[name] = self.load(place)  # a constant table: the value stays an expression
+            if isinstance(place, Element) and isinstance(place.base, Table):
+                value = load(place)  # a constant table: the value stays an expression
+                self.values[name] = self.numbered(value) if name in self.bits else value
                 return []
             target = self.reader.fresh("t")
             self.values[name] = Var(target)
-            return [Assign(target, self.load(place))]
+            return [Assign(target, load(place))]
         return self.define(name, self.arithmetic(opcode, instruction))
 
     def define(self, name: str, value: Expression) -> list:
@@ -297,27 +297,6 @@ class _Function:
         self.values[name] = value
         return []
 
-    def store(self, place: _Value, value: Expression) -> list:
-        match place:
-            case _Slot(slot, None):
-                return [Assign(slot, value)]
-            case _Element(_Slot(slot, int(count)), index):
-                if isinstance(index, Const):
-                    return [Assign(f"{slot}_{index.value}", value)]
-                names = [f"{slot}_{i}" for i in range(count)]
-                return [Assign(n, Select(Binary("eq", index, Const(i)), value, Var(n))) for i, n in enumerate(names)]
-        raise unsupported("a store to a constant")
-
-    def load(self, place: _Value) -> Expression:
-        match place:
-            case _Slot(slot, None):
-                return Var(slot)
-            case _Element(_Slot(slot, int(count)), index):
-                return choose(index, [Var(f"{slot}_{i}") for i in range(count)])
-            case _Element(_Table(values), index):
-                return fold(Index(values, index))
-        raise unsupported("a load from an unknown place")
-
     def arithmetic(self, opcode: str, instruction) -> Expression:
         operands = [self.expression(o) for o in instruction.operands]
         if opcode in INTEGER:
@@ -329,6 +308,8 @@ class _Function:
             if predicate in PREDICATE:
                 return Binary(PREDICATE[predicate], *operands)
         if opcode == "SELECT":
+            if instruction.name in self.bits:
+                operands[1:] = [self.bit(o) for o in instruction.operands[1:]]
             return Select(*operands)
         if opcode == "FNEG":
             return Unary("neg", *operands)
@@ -346,7 +327,9 @@ class _Function:
         name = instruction.callee.name
         reader = self.reader
         if name in reader.functions:
-            code, result = reader.lower(name, tuple(self.value(a) for a in instruction.args))
+            bits, names = reader.bits[name], [p.name for p in reader.functions[name].params]
+            given = (self.bit(a) if p in bits else self.value(a) for a, p in zip(instruction.args, names))
+            code, result = reader.lower(name, tuple(given))
             if result is not None and instruction.name:
                 target = reader.fresh("t")
                 self.values[instruction.name] = Var(target)
@@ -370,14 +353,19 @@ class _Function:
         if name == "read_result":
             target = reader.fresh("t")
             self.values[instruction.name] = Var(target)
-            return [Assign(target, self.result_bit(instruction.args[0]))]
+            return [Assign(target, self.bit(instruction.args[0]))]
+        if name == "write_result":
+            index = self.expression(instruction.args[1])
+            if not isinstance(index, Const):
+                raise unsupported("a measurement result chosen at run time")
+            return [Assign(f"r{index.value}", self.expression(instruction.args[0]))]
         if name.endswith("_record_output"):
             kind = name.removesuffix("_record_output")
             if kind in ("array", "tuple"):
                 count = self.expression(instruction.args[0])
                 reader.shape.append((kind, int(count.value) if isinstance(count, Const) else -1))
                 return []
-            value = self.result_bit(instruction.args[0]) if kind == "result" else self.expression(instruction.args[0])
+            value = self.bit(instruction.args[0]) if kind == "result" else self.expression(instruction.args[0])
             target = reader.fresh("out")
             reader.outputs.append((kind, Var(target)))
             return [Assign(target, value)]
@@ -385,9 +373,13 @@ class _Function:
             return []
         raise unsupported(f"the runtime function {name}")
 
-    def result_bit(self, operand: pyqir.Value) -> Expression:
-        """The bool variable of a measurement result."""
-        index = self.expression(operand)
+    def bit(self, operand: pyqir.Value) -> Expression:
+        """The bool value of a measurement result: of its number, or what a variable was set to."""
+        value = self.expression(operand)
+        return value if operand.name in self.bits else self.numbered(value)
+
+    def numbered(self, index: Expression) -> Expression:
+        """The bool variable of a result with this number."""
         if isinstance(index, Const):
             return Var(f"r{index.value}")
         if isinstance(index, Index):

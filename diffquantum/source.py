@@ -1,56 +1,53 @@
-"""Q# text to programs: the real compiler with opaque parameters."""
+"""Q# and OpenQASM to programs: the real compiler with opaque parameters."""
 
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from diffquantum.check import check, with_sites
-from diffquantum.compiler import PARAMETER, compile_qir, double
-from diffquantum.errors import SourceError
+from diffquantum.compiler import PARAMETER, UNROLLED, Source, compile_qir, double, may_be_probed
+from diffquantum.errors import SourceError, UnsupportedError
 from diffquantum.ir import Program
+from diffquantum.openqasm import to_source
+from diffquantum.probing import NotAffine, merge, probe_points
 from diffquantum.qir import read
+from diffquantum.signature import Operation, find_operation, operations
 from diffquantum.simulate.crosscheck import crosscheck
+from diffquantum.tidy import tidy
 
 WRAPPER = "GradketEntry"
-
-
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """The signature of an operation in a Q# text.
-
-    Args:
-        name: its name.
-        arguments: pairs of name and type, as written.
-        returns: the type it returns, as written.
-    """
-
-    name: str
-    arguments: tuple[tuple[str, str], ...]
-    returns: str
 
 
 def load(
     source: str | os.PathLike,
     entry: str | None = None,
-    parameters: int | None = None,
-    qubits: int | None = None,
-    fixed: dict[str, Any] | None = None,
+    parameters: int | Mapping[str, int] | None = None,
+    qubits: int | Mapping[str, int] | None = None,
+    fixed: Mapping[str, Any] | None = None,
     check_shots: int = 0,
+    register: bool | None = None,
 ) -> Program:
-    """Load a Q# operation as a differentiable program.
+    """Load a Q# operation or an OpenQASM 3 program as a differentiable program.
 
-    The `Double` and `Double[]` arguments are the parameters, by name and in order. `Qubit` and `Qubit[]` arguments
-    start in |0>; of an operation that returns `Unit` they are the register an observable acts on.
+    The `Double` and `Double[]` arguments (OpenQASM: `input float`, `input angle`) are the parameters, by name and in
+    order. `Qubit` and `Qubit[]` arguments start in |0>; of an operation that returns `Unit` they are the register an
+    observable acts on. An OpenQASM program returns its `output` variables, or else all its classical variables; one
+    that has none prepares a state of all its qubits.
 
     Args:
-        source: a path of a `.qs` file, or Q# text.
-        entry: name of the operation; may be left out where the text has only one.
-        parameters: number of parameters in all; needed where an argument is a `Double[]`.
-        qubits: number of qubits of the register; needed where an argument is a `Qubit[]`.
-        fixed: values of the `Int`, `Bool` and, if wanted, `Double` arguments, by name.
+        source: a path of a `.qs` or `.qasm` file or of a folder with `qsharp.json`; or a text in Q#, or in OpenQASM if
+            it begins with `OPENQASM`.
+        entry: name of the operation, with its namespace where that is needed; may be left out where there is only one.
+        parameters: number of parameters in all, or the lengths of the `Double[]` arguments by name.
+        qubits: number of qubits of the register, or the lengths of the `Qubit[]` arguments by name.
+        fixed: values of the `Int`, `Bool`, `Pauli` and, if wanted, `Double` arguments, by name.
         check_shots: if positive, the exact mean is compared with that many shots of the Q# simulator.
+        register: whether the qubits it is given are a register for observables; by default where it returns `Unit`.
 
     Returns:
         The program.
@@ -66,147 +63,175 @@ def load(
         >>> diffquantum.load(text, entry="Turn").parameters
         ('angle',)
     """
-    text, file = _text(source)
-    operation = find_operation(text, entry, file)
-    values, names, register, allocate = _bind(operation, parameters, qubits, fixed or {}, file)
-    call = f"{operation.name}({', '.join(values)})"
+    given, operation, sizes = _find(source, entry)
+    bound = _bind(operation, parameters, sizes if qubits is None else qubits, fixed or {}, given.file)
     unit = operation.returns == "Unit"
-    if allocate:
-        uses = " ".join(f"use {name} = {what};" for name, what in allocate)
-        body = f"{call};" if unit else f"let out = {call}; {_resets(allocate)} out"
+    keep = unit if register is None else register
+    call = f"{operation.name}({', '.join(bound.values)})"
+    wrapper, checked = None, call
+    if bound.allocate:
+        uses = " ".join(f"use {name} = {what};" for name, what in bound.allocate)
+        clean = f"let out = {call}; {_resets(bound.allocate)} out"
+        body = f"{call};" if unit else f"let out = {call}; out" if keep else clean
         wrapper = f"operation {WRAPPER}() : {operation.returns} {{ {uses} {body} }}"
-        qir = compile_qir(text, wrapper, f"{WRAPPER}()", file)
-        call = f"{{ {uses} {call}; {_readout(allocate)} }}" if unit else f"{{ {uses} {body} }}"
-    else:
-        qir = compile_qir(text, None, call, file)
-    program = read(qir, operation.name.split(".")[-1], names, register if unit else (), text)
-    program = with_sites(check(program))
+        checked = f"{{ {uses} {call}; {_readout(bound.allocate)} }}" if unit else f"{{ {uses} {clean} }}"
+        call = f"{WRAPPER}()"
+    job = _Job(given, operation, wrapper, call, bound.names, bound.register if keep else ())
+    program = with_sites(check(job.program()))
     if check_shots:
-        crosscheck(program, text, call, check_shots)
+        crosscheck(program, given, checked, check_shots, measured=unit)
     return program
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What to compile, and how to name what comes out."""
+
+    source: Source
+    operation: Operation
+    wrapper: str | None
+    call: str
+    names: tuple[str, ...]
+    register: tuple[int, ...]
+
+    def program(self) -> Program:
+        """The program: with opaque parameters; or with loops written out; or from numbers for the parameters."""
+        try:
+            return self.compiled()
+        except SourceError as error:
+            if not may_be_probed(error):
+                raise
+            for other in (lambda: self.compiled(UNROLLED), self.probed):
+                try:
+                    return other()
+                except (SourceError, UnsupportedError, NotAffine):
+                    continue
+            raise
+
+    def compiled(self, profile: str = "Adaptive") -> Program:
+        return self.read(self.compile([(self.wrapper, self.call)], profile)[0])
+
+    def probed(self) -> Program:
+        """The program from those with numbers for the parameters."""
+        points = probe_points(len(self.names))
+        qirs = self.compile([(self.at(p, self.wrapper or "") or None, self.at(p, self.call)) for p in points])
+        return tidy(merge([self.read(q) for q in qirs], points))
+
+    def at(self, theta: np.ndarray, text: str) -> str:
+        for i, value in enumerate(theta):
+            text = text.replace(f"{PARAMETER}({i})", double(value))
+        return text
+
+    def compile(self, calls: list[tuple[str | None, str]], profile: str = "Adaptive") -> list[str]:
+        place = (self.operation.line, self.operation.column) if self.operation.line else None
+        return compile_qir(self.source, calls, profile, place)
+
+    def read(self, qir: str) -> Program:
+        return read(qir, self.operation.name.split(".")[-1], self.names, self.register, self.source.text)
 
 
 # ---------------------------------------------------------------------------------------------------- text
 
 
-def _text(source: str | os.PathLike) -> tuple[str, str | None]:
-    if isinstance(source, str) and ("\n" in source or "{" in source):
-        return source, None
-    path = Path(source)
-    if not path.is_file():
-        raise SourceError(
-            "There is no such Q# file.",
-            got=str(path),
-            expected="a path of a .qs file, or Q# text",
-            try_="check the path",
-        )
-    return path.read_text(encoding="utf-8"), str(path)
+def _find(source: str | os.PathLike, entry: str | None) -> tuple[Source, Operation, dict[str, int] | None]:
+    """The text, the operation in it, and the lengths of its registers where the text says them."""
+    if isinstance(source, str) and ("\n" in source or "{" in source or ";" in source):
+        text, path = source, None
+    else:
+        path = Path(source)
+        folder = path.parent if path.name == "qsharp.json" else path
+        if (folder / "qsharp.json").is_file():
+            return *_project(folder, entry), None
+        if not path.is_file():
+            raise SourceError(
+                "There is no such Q# file.",
+                got=str(path),
+                expected="a path of a .qs or .qasm file or of a folder with qsharp.json, or a text",
+                try_="check the path",
+            )
+        text = path.read_text(encoding="utf-8")
+    file = None if path is None else str(path)
+    qasm = (path is not None and path.suffix == ".qasm") or re.match(r"\s*(//[^\n]*\s*)*OPENQASM\b", text)
+    if not qasm:
+        return Source(text, file), find_operation(operations(text), entry, file), None
+    name = entry or (re.sub(r"\W", "_", path.stem) if path else "Program")
+    given, sizes = to_source(text, name, file)
+    found = operations(given.text)[-1] if name in given.text else operations(given.text)[0]
+    found = next((o for o in operations(given.text) if o.name == name), found)
+    return given, dataclasses.replace(found, line=0), sizes
 
 
-def _blank_comments(text: str) -> str:
-    """The text with comments and strings replaced by spaces, so that places stay."""
-    return re.sub(r'//[^\n]*|"(?:\\.|[^"\\])*"', lambda m: " " * len(m.group()), text)
-
-
-def operations(text: str) -> tuple[Operation, ...]:
-    """All operations and functions of a Q# text, in order."""
-    plain = _blank_comments(text)
-    found = []
-    for start in re.finditer(r"\b(?:operation|function)\s+(\w+)\s*(?:<[^>]*>)?\s*\(", plain):
-        end = _closing(plain, start.end() - 1)
-        tail = re.match(r"\s*:\s*([^{]*?)\s*(?:\bis\b[^{]*)?\{", plain[end + 1 :])
-        if tail:
-            arguments = []
-            for argument in _split(plain[start.end() : end]):
-                name, _, kind = argument.partition(":")
-                arguments.append((name.strip(), "".join(kind.split())))
-            found.append(Operation(start.group(1), tuple(arguments), "".join(tail.group(1).split())))
-    return tuple(found)
-
-
-def _closing(text: str, start: int) -> int:
-    depth = 0
-    for i in range(start, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[i], 0)
-        if depth == 0:
-            return i
-    return len(text)
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas outside brackets."""
-    out, depth, last = [], 0, 0
-    for i, letter in enumerate(text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(letter, 0)
-        if letter == "," and depth == 0:
-            out.append(text[last:i])
-            last = i + 1
-    return [part for part in (*out, text[last:]) if part.strip()]
-
-
-def find_operation(text: str, entry: str | None, file: str | None = None) -> Operation:
-    """The operation with this name, or the only one.
-
-    Raises:
-        SourceError: there is none, or several and no name.
-    """
-    known = operations(text)
-    names = [o.name for o in known]
-    if entry is None and len(known) == 1:
-        return known[0]
-    for operation in known:
-        if entry is not None and operation.name == entry.split(".")[-1]:
-            return dataclasses.replace(operation, name=entry)
-    raise SourceError(
-        "No entry operation was named." if entry is None else f"There is no operation named {entry!r}.",
-        got=repr(entry),
-        expected=f"one of {', '.join(names)}" if names else "a text with an operation",
-        try_=f'entry="{names[-1]}"' if names else "check the text",
-        file=file,
-    )
+def _project(folder: Path, entry: str | None) -> tuple[Source, Operation]:
+    """The file of a project that has the operation."""
+    known, files = [], {}
+    for file in sorted((folder / "src").rglob("*.qs")):
+        text = file.read_text(encoding="utf-8")
+        space = ".".join(file.relative_to(folder / "src").with_suffix("").parts)
+        for operation in operations(text, space):
+            known.append(operation)
+            files[operation] = (text, str(file))
+    operation = find_operation(tuple(known), entry, str(folder))
+    text, file = files[operation]
+    return Source(text, file, str(folder)), operation
 
 
 # ---------------------------------------------------------------------------------------------------- arguments
 
 
-def _bind(
-    operation: Operation, parameters: int | None, qubits: int | None, fixed: dict[str, Any], file: str | None
-) -> tuple[list[str], tuple[str, ...], tuple[int, ...], list[tuple[str, str]]]:
+@dataclasses.dataclass(frozen=True)
+class _Bound:
     """Texts of the arguments, names of the parameters, register, and what to allocate."""
-    arguments = [(name, kind) for name, kind in operation.arguments]
-    free = [(name, kind) for name, kind in arguments if name not in fixed]
-    unknown = set(fixed) - {name for name, _ in arguments}
+
+    values: tuple[str, ...]
+    names: tuple[str, ...]
+    register: tuple[int, ...]
+    allocate: tuple[tuple[str, str], ...]
+
+
+def _bind(operation: Operation, parameters, qubits, fixed: Mapping[str, Any], file: str | None) -> _Bound:
+    free = [(name, kind) for name, kind in operation.arguments if name not in fixed]
+    unknown = set(fixed) - {name for name, _ in operation.arguments}
     if unknown:
         raise _argument_error(operation, f"has no argument named {sorted(unknown)[0]!r}", sorted(fixed), file)
-    scalars = sum(kind == "Double" for _, kind in free)
-    length = _length(operation, free, "Double", parameters, scalars, file)
-    width = _length(operation, free, "Qubit", qubits, sum(kind == "Qubit" for _, kind in free), file)
+    lengths = _lengths(operation, free, "Double", parameters, file) | _lengths(operation, free, "Qubit", qubits, file)
     texts: list[str] = []
     names: list[str] = []
     allocate: list[tuple[str, str]] = []
     count = 0
-    for name, kind in arguments:
+    for name, kind in operation.arguments:
         if name in fixed:
             texts.append(_literal(operation, name, kind, fixed[name], file))
         elif kind == "Double":
             texts.append(f"{PARAMETER}({len(names)})")
             names.append(name)
         elif kind == "Double[]":
-            texts.append("[" + ", ".join(f"{PARAMETER}({len(names) + i})" for i in range(length)) + "]")
-            names.extend(f"{name}_{i}" for i in range(length))
+            texts.append("[" + ", ".join(f"{PARAMETER}({len(names) + i})" for i in range(lengths[name])) + "]")
+            names.extend(f"{name}_{i}" for i in range(lengths[name]))
         elif kind in ("Qubit", "Qubit[]"):
             texts.append(name)
-            allocate.append((name, "Qubit()" if kind == "Qubit" else f"Qubit[{width}]"))
-            count += 1 if kind == "Qubit" else width
+            allocate.append((name, "Qubit()" if kind == "Qubit" else f"Qubit[{lengths[name]}]"))
+            count += 1 if kind == "Qubit" else lengths[name]
         else:
             raise _argument_error(operation, f"needs a value for {name} : {kind}", sorted(fixed), file)
-    return texts, tuple(names), tuple(range(count)), allocate
+    return _Bound(tuple(texts), tuple(names), tuple(range(count)), tuple(allocate))
 
 
-def _length(operation: Operation, free, kind: str, total: int | None, scalars: int, file: str | None) -> int:
-    """Length of the only array argument of a kind, from the total number."""
+def _lengths(operation: Operation, free, kind: str, total, file: str | None) -> dict[str, int]:
+    """Lengths of the array arguments of a kind: given by name, or what the total number leaves for the only one."""
     word = {"Double": "parameters", "Qubit": "qubits"}[kind]
     arrays = [name for name, k in free if k == f"{kind}[]"]
+    scalars = sum(k == kind for _, k in free)
+    if isinstance(total, Mapping):
+        wrong = set(total) ^ set(arrays)
+        if wrong or any(n < 1 for n in total.values()):
+            raise SourceError(
+                f"The lengths of the {kind}[] arguments of {operation.name} are wrong.",
+                got=f"{word}={dict(total)}",
+                expected=f"a positive number for each of {', '.join(arrays) or 'none'}",
+                try_=f"{word}=" + str(dict.fromkeys(arrays, 2)),
+                file=file,
+            )
+        return dict(total)
     if len(arrays) > 1:
         raise _argument_error(operation, f"has {len(arrays)} arrays of {kind}", arrays, file)
     if not arrays:
@@ -218,7 +243,7 @@ def _length(operation: Operation, free, kind: str, total: int | None, scalars: i
                 try_=f"leave {word} out",
                 file=file,
             )
-        return 0
+        return {}
     if total is None or total <= scalars:
         raise SourceError(
             f"The length of {arrays[0]} : {kind}[] of {operation.name} is not known.",
@@ -227,13 +252,11 @@ def _length(operation: Operation, free, kind: str, total: int | None, scalars: i
             try_=f"load(..., {word}={scalars + 2})",
             file=file,
         )
-    return total - scalars
+    return {arrays[0]: total - scalars}
 
 
 def _literal(operation: Operation, name: str, kind: str, value: Any, file: str | None) -> str:
     """A value as Q# text."""
-    import numpy as np
-
     array = kind.endswith("[]")
     if array and isinstance(value, list | tuple | np.ndarray):
         return "[" + ", ".join(_literal(operation, name, kind[:-2], v, file) for v in value) + "]"
@@ -243,6 +266,8 @@ def _literal(operation: Operation, name: str, kind: str, value: Any, file: str |
         return str(int(value))
     if kind == "Double" and isinstance(value, int | float | np.floating) and np.isfinite(value):
         return double(float(value))
+    if kind == "Pauli" and value in ("I", "X", "Y", "Z"):
+        return f"Pauli{value}"
     raise _argument_error(operation, f"has an argument {name} : {kind}", repr(value), file)
 
 
@@ -252,15 +277,15 @@ def _argument_error(operation: Operation, what: str, got: Any, file: str | None)
         f"The operation {operation.name} {what}.",
         got=got,
         expected=f"arguments that fit {operation.name}({signature})",
-        try_="fixed={name: value} for Int, Bool and constant arguments; at most one Double[] and one Qubit[]",
+        try_="fixed={name: value} for constants; parameters= and qubits={name: length} for several arrays",
         file=file,
     )
 
 
-def _resets(allocate: list[tuple[str, str]]) -> str:
+def _resets(allocate: tuple[tuple[str, str], ...]) -> str:
     return " ".join(f"Reset({n});" if what == "Qubit()" else f"ResetAll({n});" for n, what in allocate)
 
 
-def _readout(allocate: list[tuple[str, str]]) -> str:
+def _readout(allocate: tuple[tuple[str, str], ...]) -> str:
     """Measurement of the whole register, as an expression."""
     return " + ".join(f"[MResetZ({n})]" if what == "Qubit()" else f"MResetEachZ({n})" for n, what in allocate)

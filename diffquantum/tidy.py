@@ -291,6 +291,9 @@ def _peephole(block: Block) -> Block:
                 continue
             case If(Unary("not", condition), then, otherwise):
                 statement = If(condition, otherwise, then)
+            case If(condition, (Assign(target, yes),), (Assign(same, no),)) if target == same:
+                value = _extreme(condition, yes, no)
+                statement = statement if value is None else Assign(target, value)
         if isinstance(statement, If) and out and isinstance(out[-1], Assign):
             joined = _joined(out[-1], statement)
             if joined is not None:
@@ -298,6 +301,29 @@ def _peephole(block: Block) -> Block:
                 continue
         out.append(statement)
     return tuple(out)
+
+
+def _extreme(condition: Expression, yes: Expression, no: Expression) -> Expression | None:
+    """A smaller or larger number, or a distance from zero, that was written as a branch."""
+    match condition:
+        case Binary("lt" | "le", x, y):
+            pass
+        case Binary("gt" | "ge", x, y):
+            yes, no = no, yes
+        case _:
+            return None
+    if {yes, no} == {x, y}:
+        return Binary("min" if yes == x else "max", x, y)
+    if y in (Const(0), Const(0.0)) and no == x and yes in _negatives(x):
+        return Unary("abs", x)
+    if y in (Const(0), Const(0.0)) and yes == x and no in _negatives(x):
+        return Unary("neg", Unary("abs", x))
+    return None
+
+
+def _negatives(x: Expression) -> tuple[Expression, ...]:
+    ways: tuple[Expression, ...] = (Unary("neg", x), Binary("mul", Const(-1.0), x), Binary("mul", Const(-1), x))
+    return (*ways, Binary("mul", x, Const(-1.0)), Binary("sub", Const(0), x), Binary("sub", Const(0.0), x))
 
 
 def _joined(first: Assign, branch: If) -> Assign | None:

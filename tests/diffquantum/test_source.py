@@ -7,10 +7,11 @@ import pytest
 
 import diffquantum
 from diffquantum import DifferentiationError, SourceError, UnsupportedError
+from diffquantum.compiler import Source
 from diffquantum.ir import Assign, Binary, Const, Gate
+from diffquantum.signature import operations
 from diffquantum.simulate.crosscheck import crosscheck
 from diffquantum.simulate.density import Exact
-from diffquantum.source import operations
 from tests.diffquantum.cases import FEATURES, LOOPS, feature, loop
 
 COIN = "operation Coin(t : Double) : Result { use q = Qubit(); Ry(t, q); MResetZ(q) }"
@@ -23,7 +24,8 @@ def test_signatures():
             f : (Double => Unit)) : (Result[], Int) is Adj + Ctl { Message("operation Fake(x : Int) : Unit {"); }
         function Second<'T>(x : 'T[]) : 'T { x[0] } }"""
     first, second = operations(text)
-    assert first.name == "First" and first.returns == "(Result[],Int)"
+    assert first.name == "A.First" and first.returns == "(Result[],Int)"
+    assert (first.line, first.column) == (3, 19)
     assert first.arguments == (("t", "Double"), ("pair", "(Int,Double[])"), ("f", "(Double=>Unit)"))
     assert second.arguments == (("x", "'T[]"),) and second.returns == "'T"
 
@@ -39,6 +41,46 @@ def test_arrays():
     text = FEATURES.read_text()
     program = diffquantum.load(text, entry="Layer", parameters=2, qubits=2)
     assert program.parameters == ("theta_0", "theta_1") and program.kind == "int" and program.register == ()
+
+
+def test_several_arrays_and_a_register():
+    """Lengths by name; what an operation returns besides the state of its qubits, which stay a register if asked."""
+    text = """operation Both(a : Double[], b : Double[], qs : Qubit[], basis : Pauli) : Double {
+        for x in a { Ry(x, qs[0]); } for x in b { Rx(x, qs[1]); } Measure([basis], qs[0..0]) == One ? 2.0 | 0.0 }"""
+    settings = {"parameters": {"a": 1, "b": 2}, "qubits": {"qs": 2}, "fixed": {"basis": "Z"}}
+    program = diffquantum.load(text, check_shots=1000, **settings)
+    assert program.parameters == ("a_0", "b_0", "b_1") and program.register == ()
+    kept = diffquantum.load(text, register=True, check_shots=1000, **settings)
+    assert kept.register == (0, 1) and kept.kind == "double"
+    assert abs(Exact(kept).means([0.8, 0.1, 0.2])[0] - 2 * np.sin(0.4) ** 2) < 1e-12
+    with pytest.raises(SourceError, match="lengths of the Double"):
+        diffquantum.load(text, parameters={"a": 1}, qubits={"qs": 2})
+
+
+def test_project(tmp_path):
+    """A folder with qsharp.json: namespaces from folders; errors name the file and line."""
+    (tmp_path / "src" / "Sub").mkdir(parents=True)
+    (tmp_path / "qsharp.json").write_text("{}")
+    library = tmp_path / "src" / "Sub" / "Lib.qs"
+    library.write_text("operation Turn(t : Double, q : Qubit) : Unit { Ry(t, q); }\nexport Turn;\n")
+    main = "import Sub.Lib.Turn;\noperation Run(t : Double) : Result { use q = Qubit(); Turn(t, q); MResetZ(q) }\n"
+    (tmp_path / "src" / "Main.qs").write_text(main)
+    program = diffquantum.load(tmp_path, entry="Run", check_shots=1000)
+    assert program.name == "Run" and abs(Exact(program).means([0.8])[0] - np.sin(0.4) ** 2) < 1e-12
+    assert diffquantum.load(tmp_path / "qsharp.json", entry="Main.Run") == program
+    library.write_text(library.read_text() + "operation Bad(q : Qubit) : Unit { Ry(u, q); }\n")
+    with pytest.raises(SourceError, match=r"Lib\.qs:3:38") as caught:
+        diffquantum.load(tmp_path, entry="Run")
+    assert "spelling" in caught.value.try_
+
+
+def test_mutable_results():
+    """A variable of results keeps its value when the qubit is measured again."""
+    text = """operation Last(t : Double) : Int { use q = Qubit(); mutable (c, old) = (Zero, One); mutable n = 0;
+        Ry(t, q); c = M(q);
+        while c == Zero { old = c; Ry(t, q); c = M(q); n += old == c ? 10 | 1; }
+        Reset(q); n }"""
+    diffquantum.load(text, check_shots=2000)
 
 
 def test_fixed():
@@ -80,7 +122,7 @@ def test_crosscheck_can_fail():
     program = loop("T02_RusZ")
     tampered = dataclasses.replace(program, body=(*program.body[:-1], Gate("h", (Const(0),)), program.body[-1]))
     with pytest.raises(UnsupportedError, match="do not agree"):
-        crosscheck(tampered, program.source, "T02_RusZ(GradketParameter(0), GradketParameter(1))", 20_000)
+        crosscheck(tampered, Source(program.source), "T02_RusZ(GradketParameter(0), GradketParameter(1))", 20_000)
 
 
 def test_syntax_error_has_a_place():
