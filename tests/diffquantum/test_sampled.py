@@ -24,6 +24,7 @@ def test_values_and_gradients(name):
     assert_z(gradient(program, None, theta, jax.random.key(6), 50_000), jnp.array(known["gradient"]))
 
 
+@pytest.mark.slow
 def test_observable_of_a_prepared_state():
     theta, known = jnp.array([1.0, 0.7]), lib.reference()["T02_RusZ"]
     e = sampled(lib.RUS_STATE, Z, 40_000)
@@ -47,6 +48,7 @@ def test_coefficients_are_traced():
     np.testing.assert_allclose(jax.grad(mean)(1.0), mean(1.0))
 
 
+@pytest.mark.slow
 def test_runs_scatter_as_their_errors_say():
     """200 seeds each: z-scores have mean 0 and variance 1."""
     theta, known = jnp.array([1.0, 0.7]), lib.reference()["T02_RusZ"]

@@ -30,6 +30,7 @@ def sampled(seed: int, samples: int = 2048):
     return qml.MCState(model(seed), SPACE, samples=samples, chains=64, key=jax.random.key(seed))
 
 
+@pytest.mark.slow
 def test_levels_in_a_span_are_those_of_the_dense_pencil():
     states = [full(seed) for seed in range(3)]
     found = subspace.levels(ISING, [s.sample() for s in states])
@@ -58,6 +59,7 @@ def test_sampled_levels_and_gap_agree_with_full_sums_in_their_errors():
     assert float(found.gap.error[0]) != pytest.approx(separate, rel=1e-6)  # the gap knows what the levels share
 
 
+@pytest.mark.slow
 def test_penalised_step_follows_the_dense_gradient():
     """Energy of the second state plus penalty, differentiated through the dense vectors."""
     states, strength, rate = [full(0), full(1)], 3.0, 0.01

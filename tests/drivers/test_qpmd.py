@@ -78,6 +78,7 @@ def test_learn_from_averages():
     np.testing.assert_allclose(result.state.marginals(), shots.moments(model.strings)[0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_exact_marginals_in_one_newton_step():
     truth = PauliGibbs(("XX", "ZI", "IY"), jnp.array([0.8, -0.4, 1.2]))
     driver = drivers.QPMD(MarginalObjective(truth.marginals()), step_size=1.0)

@@ -108,6 +108,7 @@ def test_observables_follow_the_exact_evolution(table):
     assert result.history["substeps"][-1] == 50
 
 
+@pytest.mark.slow
 def test_driven_evolution(table, tmp_path):
     """A Hamiltonian that depends on time against exact evolution; one compiled step; a resumed run is the same."""
     times = []

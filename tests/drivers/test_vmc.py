@@ -79,6 +79,7 @@ def test_sampled_run_and_its_fresh_energy(tmp_path):
         assert bool(jnp.all(same))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [None, pytest.param("march", marks=pytest.mark.slow)])
 def test_resumed_chains_go_on_bit_for_bit(tmp_path, rule):
     state = qml.MCState(rbm(), SPACE, samples=64, chains=8, key=jax.random.key(3))

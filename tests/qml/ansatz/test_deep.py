@@ -99,8 +99,14 @@ def test_tokens(name):
         np.testing.assert_allclose(distances[modes[0], modes], inside, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["tilted", "open"])
-@pytest.mark.parametrize("spatial", [False, True])
+@pytest.mark.parametrize(
+    ("name", "spatial"),
+    [
+        ("tilted", False),
+        ("open", True),
+        *(pytest.param(*c, marks=pytest.mark.slow) for c in (("tilted", True), ("open", False))),
+    ],
+)
 def test_vit(name, spatial):
     """Attention and MLP token by token."""
     lattice, patch = CASES[name]

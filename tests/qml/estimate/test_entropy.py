@@ -46,6 +46,7 @@ def test_swap_over_all_pairs(name):
     np.testing.assert_allclose(state.renyi2(list(sites)).mean, -np.log(purity), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_jastrow_of_ten_sites():
     """Half a chain of a Jastrow state; the value by full summation in another program."""
 

@@ -58,7 +58,7 @@ def normalised(state):
 
 @pytest.mark.parametrize(
     ("name", "operator"),
-    cases(("rbm", "ising"), ("complex rbm", "complex"), ("mixed", "heisenberg"), ("gcnn", "ising")),
+    cases(("complex rbm", "complex"), ("mixed", "heisenberg")),
 )
 def test_local_values(name, operator):
     """O_loc = (O psi) / psi, row by row, for every chunk."""
@@ -73,7 +73,7 @@ def test_local_values(name, operator):
 
 @pytest.mark.parametrize(
     ("name", "operator"),
-    cases(("rbm", "complex"), ("complex rbm", "ising"), ("mixed", "heisenberg"), ("gcnn", "ising")),
+    cases(("rbm", "complex"), ("mixed", "heisenberg")),
 )
 def test_energy_and_forces(name, operator):
     """2 F is the gradient of the Rayleigh quotient of the dense vector."""

@@ -47,6 +47,7 @@ def test_full_sum(other, exact):
     np.testing.assert_allclose(first.overlap(second).mean, inner, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_sampled_and_control():
     """Two sampled states, and one sampled with one summed; the control variate pays where the states are close."""
     first = sampled(FIRST, 10000, 0)

@@ -80,7 +80,10 @@ def both(ansatz, params, x, weights):
     return kernel(ansatz, params, samples), jacobian(ansatz, params, samples)
 
 
-@pytest.mark.parametrize("name", MODELS)
+SLOW = ("jastrow", "mlp", "rbm")  # the others have every kind of layer that these have
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS])
 def test_kernel_is_that_of_the_jacobian(name):
     """Real, complex, mixed, shared and unknown weights; batches as long as an axis of the weights too."""
     share, (ansatz, params) = MODELS[name][1], ansatz_of(name)

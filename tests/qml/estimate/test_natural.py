@@ -208,6 +208,7 @@ NETKET_KERNEL = [
 ]
 
 
+@pytest.mark.slow
 def test_fixed_state_sampled():
     """The same from Markov chains, by z-score."""
     space = Spin(10)

@@ -57,6 +57,7 @@ def test_fixed_magnetisation():
     np.testing.assert_allclose(again.observables["m"].mean, 2.0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_complex_and_small():
     """A Hamiltonian with complex elements, and fewer states than steps."""
     twisted = Heisenberg(Spin(7), Chain(7)) + 0.7 * PauliSum({"XYIIIII": 1.0, "YIIIIII": 0.3})

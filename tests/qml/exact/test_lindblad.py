@@ -80,6 +80,7 @@ def test_action(lindbladian):
     assert np.linalg.norm(found, "nuc") <= generator_bound(lindbladian) * np.linalg.norm(matrix, "nuc")
 
 
+@pytest.mark.slow
 def test_reference_dynamics():
     """The Ising chain with 5 spins from all up: magnetisations and purity up to time 4."""
     expected = PROBLEMS["lindblad_dynamics_tfim_L5"]["reference"]
@@ -172,6 +173,7 @@ def test_rates_of_all_sizes(rates, monkeypatch):
     assert len(products) < 100
 
 
+@pytest.mark.slow
 def test_several_steady_states():
     """Dephasing keeps all populations: refused by the dense and by the iterative way."""
     for n in (3, 6):

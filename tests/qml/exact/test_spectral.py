@@ -56,6 +56,7 @@ def test_reference_correlations():
         np.testing.assert_allclose(strongest, 2 * (1.5 - sign), atol=5e-3)
 
 
+@pytest.mark.slow
 def test_error_bound():
     """The distance from full diagonalisation stays below the bound, which falls with the steps to rounding."""
     operator = Ising(Spin(7), Chain(7), j=-1.0, h=0.8)
@@ -78,6 +79,7 @@ def test_error_bound():
         np.testing.assert_allclose(found.moment(order), expected, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_other_magnetisation():
     """S^+ from magnetisation 0 to 1, S^- as its hole part, against the space of all configurations."""
     n = 6

@@ -64,6 +64,7 @@ def test_excited_levels_of_sectors(magnetisation, levels):
     np.testing.assert_allclose(result.energies, problems()[name]["reference"][levels], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_lanczos_is_dense_diagonalisation():
     """The Lanczos path agrees with the whole spectrum, complex Hamiltonians and near degeneracy included."""
     rng = np.random.default_rng(0)

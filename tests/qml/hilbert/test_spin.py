@@ -61,6 +61,7 @@ def test_index_is_binary_number():
     np.testing.assert_array_equal(space.states_to_indices(x), bits @ 2 ** np.arange(6, -1, -1))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.integers(2, 60), st.data())
 def test_ranking_of_large_spaces(n, data):

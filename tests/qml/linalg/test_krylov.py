@@ -73,6 +73,7 @@ def test_start_in_an_invariant_space():
     np.testing.assert_allclose(found.values, [-2.0], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_more_levels_than_runs_expect():
     """A level with a multiplicity beyond what one round holds; the whole of a small space."""
     levels = np.concatenate([np.full(20, -1.0), np.linspace(0, 1, 40)])

@@ -86,6 +86,7 @@ def test_forms_of_local_matrices(space):
     assert len(np.unique(pairs, axis=0)) == used  # each neighbour in one slot
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.sampled_from(SPACES), st.integers(0, 10**6))
 def test_local_matrices(space, seed):
@@ -197,6 +198,7 @@ def test_traced_matrices():
     np.testing.assert_allclose(jax.grad(value)(0.3, 0.7), slope, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_predicates_and_parts():
     """Spaces with a predicate or several totals: exact blocks, refusals, traces."""
     blockade = Constrained(Spin(4), predicate=_no_neighbours)

@@ -55,7 +55,7 @@ def operators() -> dict:
     }
 
 
-SLOW = {("spin 1", 1), ("complex", 1), ("boson", 7), ("sector", 1), ("field", 1), ("diagonal", 7)}
+SLOW = {("spin 1", 1), ("complex", 1), ("boson", 7), ("pauli", 1), ("sector", 1), ("field", 1), ("diagonal", 7)}
 CASES = [pytest.param(b, n, marks=pytest.mark.slow if (n, b) in SLOW else ()) for n in operators() for b in (1, 7)]
 
 

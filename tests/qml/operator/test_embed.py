@@ -94,6 +94,7 @@ def kondo(space, j: float = 0.8) -> TensorSum:
     return (j * exchange + hop).on(space)
 
 
+@pytest.mark.slow
 def test_kondo():
     """A Kondo spin with joint total S^z: the union of its sectors is the full spectrum; a flip alone is refused."""
     product = Spin(1) * SpinfulFermion(2, n_fermions=1)

@@ -54,7 +54,11 @@ def dense(operator):
     return matrix
 
 
-@pytest.mark.parametrize("name", [*OPERATORS, "made anew"])
+SLOW = ("spin 1", "different sites")
+NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in (*OPERATORS, "made anew")]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_products(name, monkeypatch):
     """The kind of product that the space asks for, and what it gives, on real and complex vectors."""
     operator = OPERATORS["fixed total" if name == "made anew" else name]

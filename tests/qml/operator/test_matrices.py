@@ -92,6 +92,7 @@ def test_spin_one_reference():
     assert abs(float(result.energies[0]) - problem["reference"]["energy"]) < 1e-9
 
 
+@pytest.mark.slow
 def test_spin_one_chain():
     """Dense energies of the sectors of a spin-1 Heisenberg chain are those of the whole; energy is conserved."""
     small = LocalOperator.from_terms([(exchange(1), b, 1.0) for b in Chain(3).edges()], Spin(3, s=1))

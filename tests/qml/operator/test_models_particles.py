@@ -136,6 +136,7 @@ def single(x):
     return jnp.all(x[..., :3] + x[..., 3:] < 2, axis=-1)
 
 
+@pytest.mark.slow
 def test_tj():
     """The projected Hamiltonian, and strong repulsion: Hubbard at large u has the levels of t-J to order 1/u^2."""
     lattice, free = Chain(3, periodic=False), SpinfulFermion(3)

@@ -33,6 +33,7 @@ def in_the_wrong_well(sampler, ansatz, params):
     return eqx.tree_at(lambda s: s.x, state, -jnp.ones_like(state.x))
 
 
+@pytest.mark.slow
 def test_wells():
     """Chains that start in the less likely well stay there; tempered ones find the law, and say how often they swap."""
     ansatz, params = to_ansatz((jnp.array(3.0), wells), SPACE)
