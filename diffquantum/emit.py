@@ -1,7 +1,10 @@
 """Programs and derivative programs as Q# text that the compiler accepts (Adaptive profile)."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
+from diffquantum.compiler import PARAMETER, PRELUDE, context, double
 from diffquantum.errors import UnsupportedError
 from diffquantum.infix import RESERVED, Infix, identifier, literal
 from diffquantum.ir import (
@@ -26,17 +29,19 @@ from diffquantum.ir import (
     writes,
 )
 from diffquantum.transform.simplify import type_of, variable_types
+from qml._core.errors import ShapeError
 
 _GATES = {
     "rx": "Rx", "ry": "Ry", "rz": "Rz", "rxx": "Rxx", "ryy": "Ryy", "rzz": "Rzz", "h": "H", "x": "X", "y": "Y",
     "z": "Z", "s": "S", "s_adj": "Adjoint S", "t": "T", "t_adj": "Adjoint T", "sx": "SX", "sx_adj": "Adjoint SX",
     "cx": "CNOT", "cy": "CY", "cz": "CZ", "swap": "SWAP", "ccx": "CCNOT",
 }  # fmt: skip
+WRAPPER = "GradketRun"
 _START = {bool: "false", int: "0", float: "0.0"}
 _TYPES = {bool: "Bool", int: "Int", float: "Double"}
 
 
-def to_qsharp(program: Program) -> str:
+def to_qsharp(program: Program, given: Mapping[str, type] | None = None) -> str:
     """Write a program as Q#: one operation whose `Double` arguments are the parameters.
 
     A program with a register takes the register as its last argument `qs : Qubit[]`. Qubits of its own are released
@@ -44,6 +49,8 @@ def to_qsharp(program: Program) -> str:
 
     Args:
         program: a program without calls, also a derivative program.
+        given: variables that the program reads and does not set, with their types: further arguments, in that order,
+            after the parameters.
 
     Returns:
         Q# text; `diffquantum.load` of it gives a program with the same meaning.
@@ -64,15 +71,60 @@ def to_qsharp(program: Program) -> str:
         }
         <BLANKLINE>
     """
-    return _Writer(program).text()
+    return _Writer(program, given or {}).text()
+
+
+def to_qir(program: Program, theta: Any = None) -> str:
+    """Compile a program, also a derivative program, to QIR by way of its Q#.
+
+    Args:
+        program: a program without calls. One with a register starts it in |0>, and returns what it returns together
+            with its register measured.
+        theta: the parameters `[params]`; `None` leaves them open, as calls of a function that stands for them.
+
+    Returns:
+        QIR text (Adaptive profile); with `theta`, `qdk.simulation.run_qir` runs it.
+
+    Raises:
+        ShapeError: `theta` has the wrong length.
+        UnsupportedError: the program has calls, or a function that Q# does not have.
+
+    Example:
+        >>> from diffquantum.emit import to_qir
+        >>> from diffquantum.ir import Const, Gate, Measure, Parameter, Program, Var
+        >>> body = (Gate("rx", (Const(0),), Parameter(0)), Measure(Const(0), "m", reset=True))
+        >>> text = to_qir(Program("Flip", ("angle",), 1, body, outputs=(Var("m"),), kind="result"), [0.5])
+        >>> "__quantum__qis__rx__body(double 0.5" in text
+        True
+    """
+    count = len(program.parameters)
+    if theta is not None and len(theta) != count:
+        raise ShapeError(
+            f"The program {program.name} has {count} parameters.",
+            got=f"{len(theta)} numbers",
+            expected=f"{count} numbers for {', '.join(program.parameters)}",
+            try_="one number for each parameter, in order",
+        )
+    values = [f"{PARAMETER}({i})" if theta is None else double(theta[i]) for i in range(count)]
+    call = f"{program.name}({', '.join([*values, 'qs'] if program.register else values)})"
+    with context() as compiler:
+        compiler.eval(PRELUDE)
+        compiler.eval(to_qsharp(program))
+        if program.register:
+            _, _, kind = _Writer(program, {})._answer()
+            kind, run, first = ("", f"{call};", "") if kind == "Unit" else (f"{kind}, ", f"let x = {call};", "x, ")
+            body = f"use qs = Qubit[{len(program.register)}]; {run} ({first}Std.Measurement.MResetEachZ(qs))"
+            compiler.eval(f"operation {WRAPPER}() : ({kind}Result[]) {{ {body} }}")
+            call = f"{WRAPPER}()"
+        return str(compiler.compile(call))
 
 
 class _Writer:
     """One program, with the names its parts get in the text."""
 
-    def __init__(self, program: Program):
-        self.program = program
-        self.types = variable_types(program)
+    def __init__(self, program: Program, given: Mapping[str, type]):
+        self.program, self.given = program, given
+        self.types = variable_types(program) | dict(given)
         every = [e for s in walk(program.body) for e in reads(s)] + list(program.outputs)
         self.uses = Counter(name for e in every for name in _occurrences(e))
         outside = Counter(name for e in program.outputs for name in _occurrences(e))
@@ -108,7 +160,9 @@ class _Writer:
 
     def text(self) -> str:
         program = self.program
-        arguments = [f"{p} : Double" for p in self.infix.parameters] + (["qs : Qubit[]"] if program.register else [])
+        arguments = [f"{p} : Double" for p in self.infix.parameters]
+        arguments += [f"{self.names[v]} : {_TYPES[kind]}" for v, kind in self.given.items()]
+        arguments += ["qs : Qubit[]"] if program.register else []
         body, started = self._starts()
         lines = self.lines(body)
         lines += [f"Reset({self.qubits[q]});" for q in self.own if not self._clean(q)]
@@ -135,7 +189,7 @@ class _Writer:
         lines = [
             f"mutable {self.names[v]} = {first.get(v, _START[self.types[v]])};"
             for v in dict.fromkeys((*first, *self.types))
-            if self.uses[v] and v not in self.merged and v not in self.lets
+            if self.uses[v] and v not in self.merged and v not in self.lets and v not in self.given
         ]
         return tuple(body), lines
 

@@ -64,6 +64,11 @@ class PlacedProgram:
     turn: str
     direct: bool
 
+    @property
+    def given(self) -> dict[str, type]:
+        """The variables that whoever runs the program gives, with their types."""
+        return {site.place: int for site in self.sites} | {self.turn: float}
+
 
 def placed(program: Program, parameters: tuple[int, ...]) -> PlacedProgram:
     r"""The program with a shift at a given place, for derivatives in some parameters.
