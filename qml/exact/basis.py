@@ -1,6 +1,7 @@
 """The basis of a symmetry sector: one state for each orbit, or several where the irrep has several dimensions."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any, final
 
 import jax.numpy as jnp
@@ -166,22 +167,35 @@ class SectorBasis:
         known = self.codes[place] == first if len(self.codes) else np.zeros(len(codes), bool)
         return np.where(known, place, -1), elements, self.orbits.factors(elements, codes)
 
+    def amplitudes_at(self, codes: np.ndarray, rows: Iterable[int] = (0,)) -> tuple[np.ndarray, np.ndarray]:
+        r"""The basis states on packed configurations, and amplitudes of their partners $P_{k1}|r, \mu\rangle$ there.
+
+        Args:
+            codes: packed states, in the space or not.
+            rows: k, rows of the irrep; 0 is that of the basis.
+
+        Returns:
+            Numbers of basis states `[codes, d]`, and for each row their amplitudes `[rows, codes, d]`, zero where there
+            are fewer than d of them.
+        """
+        orbit, elements, factors = self.locate(codes)
+        d, rows = self.dimension, list(rows)
+        index, amplitude = np.zeros((len(codes), d), np.int64), np.zeros((len(rows), len(codes), d), complex)
+        for mu in range(d):
+            there = np.flatnonzero((orbit >= 0) & (mu < (self.number[orbit] if self.size else 0)))
+            state = self.starts[orbit[there]] + mu
+            index[there, mu] = state
+            for out, k in zip(amplitude, rows):
+                total = np.sum(self.matrices[elements[there], :, k] * self.vectors[state], axis=1)  # D_ik(g) u_i
+                out[there, mu] = factors[there].conj() * self.norms[orbit[there]] * total
+        return index, _real(amplitude)
+
     @functools.cached_property
     def _amplitudes(self) -> tuple[np.ndarray, np.ndarray]:
         """For each state of the space: the basis states on its orbit, and its amplitude in each (as many as rows)."""
-        action = self.orbits.action
-        codes = self.orbits.codes(action.digits(np.asarray(self.hilbert.all_states())))
-        orbit, elements, factors = self.locate(codes)
-        d, known = self.dimension, orbit >= 0
-        index, amplitude = np.zeros((len(codes), d), np.int64), np.zeros((len(codes), d), complex)
-        column = self.matrices[:, :, 0]  # D_i1(g)
-        for mu in range(d):
-            there = known & (mu < self.number[orbit])
-            state = self.starts[orbit[there]] + mu
-            index[there, mu] = state
-            total = np.sum(column[elements[there]] * self.vectors[state], axis=1)
-            amplitude[there, mu] = factors[there].conj() * self.norms[orbit[there]] * total
-        return index, _real(amplitude)
+        digits = self.orbits.action.digits(np.asarray(self.hilbert.all_states()))
+        index, amplitude = self.amplitudes_at(self.orbits.codes(digits))
+        return index, amplitude[0]
 
     def to_full(self, vector: Any) -> Inexact[Array, " states"]:
         """A vector of the sector as a vector of the space, in basis order.

@@ -203,7 +203,8 @@ def _pauli_rows(operator: PauliSum, basis: SectorBasis) -> Any:
 
 
 @jax.jit
-def _row_elements(operator: AbstractOperator, x: Any) -> tuple:
+def row_elements(operator: AbstractOperator, x: Any) -> tuple:
+    """Neighbours of configurations, the elements that lead there, the diagonal."""
     return *operator.connected(x), operator.diagonal(x)
 
 
@@ -217,7 +218,7 @@ def _any_rows(operator: AbstractOperator, basis: SectorBasis) -> Any:
         codes = basis.codes[start:stop]
         length = batch if len(basis.codes) > batch else 1 << (len(codes) - 1).bit_length()  # few lengths, few programs
         filled = np.concatenate([codes, np.repeat(codes[-1:], length - len(codes))]) if len(codes) else codes
-        found = _row_elements(operator, basis._configurations(filled))
+        found = row_elements(operator, basis._configurations(filled))
         new, values, diagonal = (np.asarray(a)[: stop - start] for a in found)
         rows = np.repeat(np.arange(start, stop), values.shape[1])
         digits = (new.reshape(-1, new.shape[-1]).astype(np.int64) - first) // step

@@ -12,10 +12,11 @@ import scipy.linalg
 from qml._core.errors import ShapeError, SpaceError
 from qml._core.types import Array, Complex, Float
 from qml.exact.basis import SectorBasis
+from qml.exact.between import images
 from qml.exact.fastmap import fast_map
 from qml.exact.sectormap import sector_map
 from qml.exact.spectrum import dense_eigh, prepared, sector_basis, sector_matrix
-from qml.exact.transitions import amplitudes, ground_level, product, target_space
+from qml.exact.transitions import amplitudes, ground_level, product, target_space, whole_vectors
 from qml.hilbert import AbstractHilbert
 from qml.linalg.krylov import Map
 from qml.operator import AbstractOperator
@@ -100,7 +101,9 @@ def spectral_function(
     and as `target` the space that holds $A|0\rangle$, so that no larger one is used. It may lead from one symmetry
     sector to others, as $S^z_q$ does: `sector` is where the ground state is looked for, `target` the sectors that hold
     $A|0\rangle$, and Lanczos runs in their bases. All rows of the irreps are counted, so that a target that holds
-    $A|0\rangle$ gives what the whole space gives; one that does not is refused with the share that it holds.
+    $A|0\rangle$ gives what the whole space gives; one that does not is refused with the share that it holds. With
+    both given no vector of the whole space is made, and an operator that every symmetry of the target turns into a
+    multiple of itself, such as $S^z_q$, is looked at on one configuration of each orbit only.
 
     Args:
         hamiltonian: Hermitian operator H, with known coefficients, on the space of the ground state.
@@ -154,13 +157,18 @@ def spectral_function(
     moved = hamiltonian if space == source else prepared(hamiltonian, space, "spectral_function")
     bases = [sector_basis(moved, goal) for goal in goals]
     methods = [_method(moved, goal, int(steps)) for goal in bases or [None]]
+    if basis is not None and bases:
+        starts = images(operator, basis, level.vectors, bases)
+    else:
+        vectors = level.vectors if basis is None else whole_vectors(basis, level.vectors)
+        moves = (product(operator, vector, source, space) for vector in vectors)
+        starts = [amplitudes(start, bases) if bases else [[start]] for start in moves]
     runs = []
-    for vector in level.vectors:
-        start = product(operator, vector, source, space)
-        parts = amplitudes(start, bases) if bases else [[start]]
-        small = _NOTHING * float(np.linalg.norm(start))
-        runs += [m(row) for m, rows in zip(methods, parts) for row in rows if float(np.linalg.norm(row)) > small]
-    found = _joined(runs, len(level.vectors), level.energy, frequencies, bool(hole))
+    for parts in starts:
+        norms = [[float(np.linalg.norm(row)) for row in rows] for rows in parts]
+        small = _NOTHING * float(np.sqrt(sum(norm**2 for some in norms for norm in some)))
+        runs += [m(r) for m, rows, some in zip(methods, parts, norms) for r, norm in zip(rows, some) if norm > small]
+    found = _joined(runs, len(starts), level.energy, frequencies, bool(hole))
     values, error = _at(found, frequencies, float(broadening))
     return eqx.tree_at(lambda f: (f.values, f.error), found, (values, error))
 

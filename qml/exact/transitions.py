@@ -11,26 +11,27 @@ from qml._core.chunk import map_chunks
 from qml._core.errors import ConvergenceError, ShapeError, SpaceError
 from qml._core.types import Array
 from qml.exact.basis import SectorBasis
+from qml.exact.between import checked_shares, real_part
+from qml.exact.sectormap import sector_map
 from qml.exact.spectrum import EigenResult, ground_state
 from qml.hilbert import AbstractHilbert
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, PauliSum
 
 _CHUNK = 2**14
 _EIGENSTATE = 1e-6  # largest residual of a given ground state, relative to the norm of H
 _DEGENERATE = 1e-9  # levels that lie so close, relative to the norm of H, are one
 _MOST = 64  # vectors of one level
-_LOST = 1e-10  # share of A|0> that may be missing in the target
 
 
 class Level(NamedTuple):
-    """A level: its energy, and orthonormal vectors of the space of H, which are averaged over."""
+    """A level: its energy, and orthonormal vectors, of the space of H or in the basis of a sector."""
 
     energy: float
     vectors: list[Array]
 
 
 def ground_level(hamiltonian: AbstractOperator, ground: Any, basis: SectorBasis | None) -> Level:
-    """All vectors of the lowest level: of the space, or of the sector of a basis with their partners in its irrep.
+    """All vectors of the lowest level of the space, or of the sector of a basis.
 
     Args:
         hamiltonian: Hermitian operator.
@@ -52,7 +53,8 @@ def ground_level(hamiltonian: AbstractOperator, ground: Any, basis: SectorBasis 
         rows = _lowest(hamiltonian, ground, basis, size, _DEGENERATE * radius)
     else:
         rows = [np.asarray(ground)]
-    vectors = []
+    linear_map = hamiltonian.apply if basis is None else functools.partial(_product, sector_map(hamiltonian, basis))
+    vectors, images = [], []
     for row in rows:
         if row.shape != (size,):
             raise ShapeError(
@@ -61,12 +63,10 @@ def ground_level(hamiltonian: AbstractOperator, ground: Any, basis: SectorBasis 
                 expected=f"({size},)",
                 try_="ground_state(hamiltonian, sector=sector)",
             )
-        whole = np.asarray(row if basis is None else basis.to_full(row))
-        vectors.append(whole / np.linalg.norm(whole))
-    images = [np.asarray(hamiltonian.apply(jnp.asarray(vector))) for vector in vectors]
+        vectors.append(row / np.linalg.norm(row))
+        images.append(np.asarray(linear_map(jnp.asarray(vectors[-1]))))
     energies = [float(np.vdot(vector, image).real) for vector, image in zip(vectors, images)]
     residual = max(float(np.linalg.norm(i - e * v)) for v, i, e in zip(vectors, images, energies))
-    vectors = [jnp.asarray(vector) for vector in vectors]
     if not residual <= _EIGENSTATE * radius:
         raise ConvergenceError(
             "The given vector is no eigenstate of the Hamiltonian.",
@@ -74,8 +74,10 @@ def ground_level(hamiltonian: AbstractOperator, ground: Any, basis: SectorBasis 
             expected=f"at most {_EIGENSTATE * radius:.1e}",
             try_="ground_state(hamiltonian)",
         )
-    partners = [] if basis is None else [partner(basis, v, k, 0) for v in vectors for k in range(1, basis.dimension)]
-    return Level(min(energies), vectors + partners)
+    return Level(min(energies), [jnp.asarray(vector) for vector in vectors])
+
+
+_product = jax.jit(lambda linear_map, vector: linear_map(vector))
 
 
 def _lowest(hamiltonian: AbstractOperator, known: Any, basis: SectorBasis | None, size: int, close: float) -> list:
@@ -98,43 +100,35 @@ def _lowest(hamiltonian: AbstractOperator, known: Any, basis: SectorBasis | None
         count *= 2
 
 
-def partner(basis: SectorBasis, vector: Array, k: int, l: int) -> Array:
-    r"""Row l of an irrep to row k: $P_{kl} v = \frac{d}{|G|} \sum_g \overline{D_{kl}(g)}\, g v$, in the space."""
-    action, hilbert = basis.orbits.action, basis.hilbert
-    states = np.asarray(hilbert.all_states())
-    digits, values = action.digits(states), np.asarray(vector)
-    sums = action.local_states[0] + action.local_states[-1]
-    total = np.zeros(len(states), complex)
-    for g, weight in enumerate(basis.matrices[:, k, l].conj()):
-        if weight:
-            moved = states[:, action.inverse_permutations[g]]
-            moved = (sums - moved).astype(states.dtype) if action.reversed[g] else moved
-            total[np.asarray(hilbert.states_to_indices(moved))] += weight * action.factors(g, digits) * values
-    total *= basis.dimension / basis.order
-    return jnp.asarray(total if np.any(np.abs(total.imag) > 1e-14 * np.abs(total).max()) else total.real)
+def whole_vectors(basis: SectorBasis, vectors: list[Array]) -> list[Array]:
+    """Vectors of a sector, each with its partners in the irrep, as vectors of the space."""
+    index, weights = _everywhere(basis)
+    return [jnp.asarray(np.sum(w * np.asarray(v)[index], axis=1)) for v in vectors for w in weights]
 
 
-def amplitudes(vector: Array, bases: list[SectorBasis]) -> list[list[Array]]:
+def amplitudes(vector: Array, bases: list[SectorBasis]) -> list[list[np.ndarray]]:
     """A vector of a space in sectors: for each of them the rows of its irrep, each in the basis of the first row.
 
     Raises:
         SpaceError: the sectors together do not hold the vector.
     """
-    norm = float(np.linalg.norm(vector)) ** 2
-    found = []
+    found, whole = [], np.asarray(vector)
     for basis in bases:
-        rows = [vector if l == 0 else partner(basis, vector, 0, l) for l in range(basis.dimension)]
-        found.append([basis.project(row) for row in rows] if basis.size else [])
+        index, weights = _everywhere(basis)
+        rows = np.zeros((basis.dimension, basis.size), np.result_type(weights, whole))
+        for row, weight in zip(rows, weights):
+            if basis.size:
+                np.add.at(row, index, weight.conj() * whole[:, None])
+        found.append([real_part(row) for row in rows] if basis.size else [])
     shares = [sum(float(np.linalg.norm(row)) ** 2 for row in rows) for rows in found]
-    if abs(norm - sum(shares)) > _LOST * max(norm, 1e-300):
-        texts = [f"{round(share / norm, 9):g} in {basis.sector.label}" for share, basis in zip(shares, bases)]
-        raise SpaceError(
-            "The operator leads out of the target sectors.",
-            got=f"of A|0> a share of {', '.join(texts)}",
-            expected="all of it, once",
-            try_="target=[...] with all sectors it leads to, or the part of the operator with one momentum and irrep",
-        )
+    checked_shares(shares, float(np.linalg.norm(whole)) ** 2, bases)
     return found
+
+
+def _everywhere(basis: SectorBasis) -> tuple[np.ndarray, np.ndarray]:
+    """Basis states and amplitudes, for all rows of the irrep, on all configurations of the space."""
+    digits = basis.orbits.action.digits(np.asarray(basis.hilbert.all_states()))
+    return basis.amplitudes_at(basis.orbits.codes(digits), range(basis.dimension))
 
 
 def target_space(operator: AbstractOperator, source: AbstractHilbert, target: AbstractHilbert | None) -> Any:
@@ -147,7 +141,7 @@ def target_space(operator: AbstractOperator, source: AbstractHilbert, target: Ab
     if target is None:
         if not operator.hilbert.is_constrained and not source.is_constrained:
             return source
-        if float(_outside(operator, source, source)) == 0:
+        if _stays(operator, source):
             return source
         target = operator.hilbert
     if target.site_states != source.site_states:
@@ -158,7 +152,7 @@ def target_space(operator: AbstractOperator, source: AbstractHilbert, target: Ab
             try_="target=None",
         )
     _check_covers(operator, target)
-    lost = float(_outside(operator, source, target))
+    lost = 0.0 if target == source and _stays(operator, source) else float(_outside(operator, source, target))
     if lost:
         raise SpaceError(
             "The operator leads out of the target space.",
@@ -167,6 +161,17 @@ def target_space(operator: AbstractOperator, source: AbstractHilbert, target: Ab
             try_="the operator on the space of all configurations, and target= with the quantum numbers of A|0>",
         )
     return target
+
+
+def _stays(operator: AbstractOperator, space: AbstractHilbert) -> bool:
+    """Whether an operator leads nowhere out of a space; of Pauli sums the strings tell."""
+    if not isinstance(operator, PauliSum):
+        return float(_outside(operator, space, space)) == 0
+    try:
+        operator.check_space(space)
+    except SpaceError:
+        return False
+    return True
 
 
 def _check_covers(operator: AbstractOperator, space: AbstractHilbert) -> None:
@@ -194,8 +199,16 @@ def _outside(operator: AbstractOperator, source: AbstractHilbert, target: Abstra
         lost = jnp.maximum(lost, jnp.where(target.contains(x), 0, diagonal))
         return lost, jnp.maximum(jnp.max(sizes, axis=-1, initial=0), diagonal)
 
-    lost, largest = map_chunks(rows, source.all_states(), chunk=_CHUNK)
-    return jnp.where(jnp.max(lost) > 1e-12 * jnp.max(largest), jnp.max(lost), 0)
+    def larger(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        index = jnp.minimum(i * _CHUNK + jnp.arange(_CHUNK), source.size - 1)
+        return tuple(jnp.maximum(a, jnp.max(b)) for a, b in zip(found, rows(source.indices_to_states(index))))
+
+    if source.size <= _CHUNK:
+        lost, largest = (jnp.max(part) for part in rows(source.all_states()))
+    else:  # nothing of the size of the space
+        zero = jnp.zeros((), jnp.finfo(operator.dtype).dtype)
+        lost, largest = jax.lax.fori_loop(0, -(-source.size // _CHUNK), larger, (zero, zero))
+    return jnp.where(lost > 1e-12 * largest, lost, 0)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

@@ -115,24 +115,29 @@ def element_name(sector: Any, g: int) -> str:
     return " times ".join(parts) or "the identity"
 
 
-def _broken_strings(operator: AbstractOperator, action: Any, g: int) -> list[str] | None:
-    """What an element does to the strings of a sum, where that differs; `None` if the strings do not tell."""
+def image_terms(operator: AbstractOperator, action: Any, g: int) -> tuple[Terms, Terms] | None:
+    r"""Coefficients of the strings of O and of $g O g^{-1}$; `None` if the operator has none that tell."""
     if isinstance(operator, PauliSum):
-        maps, name = _pauli_terms(operator, action, g), operator.strings.short
-        keys = list(zip(operator.strings.flips, operator.strings.signs))
+        keys, maps = list(zip(operator.strings.flips, operator.strings.signs)), _pauli_terms(operator, action, g)
     elif isinstance(operator, FermionSum) or (isinstance(operator, BosonSum) and not action.reversed[g]):
-        maps, keys = _ladder_terms(operator, action, g), list(operator.strings.keys)
-        words = list(operator.strings.words())
-        name = words.__getitem__
+        keys, maps = list(operator.strings.keys), _ladder_terms(operator, action, g)
     else:
         return None
-    values = np.asarray(operator.coefficients).tolist()
-    scale = _ROUNDING * max(map(abs, values), default=0)
-    before = dict(zip(keys, values))
+    return dict(zip(keys, np.asarray(operator.coefficients).tolist())), maps
+
+
+def _broken_strings(operator: AbstractOperator, action: Any, g: int) -> list[str] | None:
+    """What an element does to the strings of a sum, where that differs; `None` if the strings do not tell."""
+    terms = image_terms(operator, action, g)
+    if terms is None:
+        return None
+    before, maps = terms
+    scale = _ROUNDING * max(map(abs, before.values()), default=0)
+    name = operator.strings.short if isinstance(operator, PauliSum) else list(operator.strings.words()).__getitem__
     broken = [
-        f"{name(k) or 'the identity'}: {_short(values[k])}, under {{g}} becomes {_short(maps.get(key, 0))}"
-        for k, key in enumerate(keys)
-        if abs(maps.get(key, 0) - values[k]) > scale
+        f"{name(k) or 'the identity'}: {_short(value)}, under {{g}} becomes {_short(maps.get(key, 0))}"
+        for k, (key, value) in enumerate(before.items())
+        if abs(maps.get(key, 0) - value) > scale
     ]
     if not broken and any(abs(value) > scale for key, value in maps.items() if key not in before):
         broken = ["terms that {g} makes are missing"]

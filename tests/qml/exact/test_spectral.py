@@ -10,12 +10,14 @@ import pytest
 
 import symmetries
 from qml._core.errors import ConvergenceError, GradketError, ShapeError, SpaceError, SymmetryError
-from qml.exact import EigenResult, SectorBasis, ground_state, spectral_function, spectrum
+from qml.exact import EigenResult, SectorBasis, between, ground_state, spectral_function, spectrum
+from qml.exact.transitions import product
 from qml.hilbert import Boson, Spin, SpinlessFermion
 from qml.lattice import Chain
 from qml.operator import J1J2, Heisenberg, Ising, PauliSum, annihilate, create, tV
 from tests.qml.exact.reference import FILE, hamiltonian
 
+streamed = between._streamed
 NAME = "spectral_tfim_chain_L12_h1.5"
 OMEGA = np.linspace(-1.0, 7.0, 33)
 
@@ -231,6 +233,31 @@ def test_a_fermion_with_a_momentum(hole):
     np.testing.assert_allclose(found.values, whole.values, atol=1e-11)
     assert float(whole.total) > 0.01
     assert [_holds(operator, adding, symmetries.Sector(group), bases[k], hole) for k in (1, 5)] == [not hole, hole]
+
+
+@pytest.mark.parametrize("kind", ["spins", "fermions"])
+def test_first_configurations_of_orbits_say_all(kind, monkeypatch):
+    """Products by one configuration of each orbit, by all configurations, and in the whole space."""
+    lattice, source = Chain(6), SpinlessFermion(6, n_fermions=3) if kind == "fermions" else Spin(6, magnetisation=1)
+    everything = SpinlessFermion(6) if kind == "fermions" else Spin(6)
+    goal = SpinlessFermion(6, n_fermions=4) if kind == "fermions" else Spin(6, magnetisation=0)
+    letters = {"X": 0.5, "Y": -0.5j}
+    lowering = [PauliSum({"I" * r + a + "I" * (5 - r): c for a, c in letters.items()}) for r in range(6)]
+    sites = [create(everything, r) for r in range(6)] if kind == "fermions" else lowering
+    moved = functools.reduce(lambda a, b: a + b, [o * np.exp(2j * np.pi * r / 6) for r, o in enumerate(sites)])
+    group = symmetries.translation_group(lattice)
+    start = SectorBasis(source, symmetries.Sector(group, 2))
+    targets = [SectorBasis(goal, symmetries.Sector(group, k)) for k in range(6)]
+    vector = np.random.default_rng(3).normal(size=start.size) + 0j
+    whole = product(moved, start.to_full(vector), source, goal)
+    looked = []
+    monkeypatch.setattr(between, "_streamed", lambda *a: (looked.append(1), streamed(*a))[1])
+    for keeps in (between._keeps, lambda *_: None):
+        monkeypatch.setattr(between, "_keeps", keeps)
+        found = between.images(moved, start, [jnp.asarray(vector)], targets)[0]
+        for rows, target in zip(found, targets):
+            np.testing.assert_allclose(rows[0], target.project(whole), atol=1e-13)
+    assert looked == [1] and max(float(np.linalg.norm(rows[0])) for rows in found) > 0.1
 
 
 def test_without_a_basis(monkeypatch):
