@@ -5,6 +5,7 @@ import sys
 import types
 
 _NAMES = {
+    "Builder": "builder",
     "DifferentiationError": "errors",
     "Program": "ir",
     "ProgramError": "errors",
@@ -15,6 +16,7 @@ _NAMES = {
     "derivative": "transform",
     "expectation": "expectation",
     "load": "source",
+    "to_openqasm": "emit_openqasm",
 }
 
 

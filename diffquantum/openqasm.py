@@ -1,9 +1,10 @@
 """OpenQASM 3: read by way of Q#, with real numbers for its angles, and written from programs."""
 
+import math
 import os
 import re
 
-from diffquantum.compiler import Source, source_error
+from diffquantum.compiler import Source, double, source_error
 from diffquantum.errors import UnsupportedError
 
 # Gates with angles and the arithmetic of angles, with `Double` for the fixed-point numbers that no derivative passes.
@@ -65,6 +66,12 @@ _SPACES = (
 _KNOWN = set(re.findall(r"function (\w+)", _NUMBERS))
 
 
+_MATH = {
+    "sin": "Sin", "cos": "Cos", "tan": "Tan", "arcsin": "ArcSin", "arccos": "ArcCos", "arctan": "ArcTan",
+    "sqrt": "Sqrt", "log": "Log",
+}  # fmt: skip
+
+
 def to_source(text: str, name: str, file: str | None = None) -> tuple[Source, dict[str, int]]:
     """OpenQASM 3 as Q#: an operation `name` of the inputs and the qubits.
 
@@ -84,24 +91,32 @@ def to_source(text: str, name: str, file: str | None = None) -> tuple[Source, di
     from qdk import _fs, _http, _native, openqasm
 
     real = _angles_as_floats(text)
+
+    def convert(text: str) -> str:
+        files = (_fs.read_file, _fs.list_directory, _fs.resolve, _http.fetch_github)
+        settings = {"name": name, "search_path": os.path.dirname(file) if file else "."}
+        return _native.compile_qasm_to_qsharp(text, *files, program_type=openqasm.ProgramType.Operation, **settings)
+
     try:
-        out = _native.compile_qasm_to_qsharp(
-            real,
-            _fs.read_file,
-            _fs.list_directory,
-            _fs.resolve,
-            _http.fetch_github,
-            name=name,
-            search_path=os.path.dirname(file) if file else ".",
-            program_type=openqasm.ProgramType.Operation,
-        )
+        try:
+            out = convert(real)
+        except BaseException as error:
+            if "must be const" not in str(error):
+                raise
+            real = _functions_as_subroutines(real)
+            out = convert(real)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:
         place = re.search(r"program\.qasm:(\d+):(\d+)\]", str(error))
         at = (int(place.group(1)), int(place.group(2))) if place else None
         raise source_error(error, Source(text, file), at) from None
-    out = _numbers_for_angles(out, _constants(real, openqasm))
+    for word in set(re.findall(r"\w+ gradket_(\w+)\(x : Double\)", out)):
+        out, found = re.subn(
+            rf"(gradket_{word}\(x : Double\) : Double \{{\s*return )x;", rf"\1Std.Math.{_MATH[word]}(x);", out
+        )
+        assert found == 1, out
+    out = _numbers_for_angles(out)
     out = "import GradketQasm.*;\n" + re.sub(r" *import Std\.OpenQASM\.Intrinsic\.\*;\n", "", out)
     lengths = {n: int(k) for n, k in re.findall(r"if Std\.Core\.Length\((\w+)\) != (\d+) \{", out)}
     for bits in dict.fromkeys(re.findall(r"mutable (\w+) = (?:\[Zero|Std\.Measurement\.MeasureEachZ)", out)):
@@ -110,41 +125,33 @@ def to_source(text: str, name: str, file: str | None = None) -> tuple[Source, di
 
 
 def _angles_as_floats(text: str) -> str:
-    """The type `angle` is written `float`, in as many letters; comments stay."""
-    pattern = r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|\bangle\b(?:\s*\[[^\]]*\])?'
-    change = lambda m: m.group() if m.group()[0] in '/"' else "float".ljust(len(m.group()))  # noqa: E731
-    return re.sub(pattern, change, text, flags=re.DOTALL)
+    """The type `angle` as `float`, and numbers as sums, which the reader does not turn into angles below 2 pi."""
+    skip = r'//[^\n]*|/\*.*?\*/|"[^"\n]*"|\bOPENQASM[^;]*;'
+    number = r"(?<![\w.])(?P<number>\d+\.\d*(?:[eE][+-]?\d+)?)(?![\w.])"
+
+    def change(found: re.Match) -> str:
+        if found["number"]:
+            return f"({found['number']} + 0.0)"
+        return "float".ljust(len(found.group())) if found["angle"] else found.group()
+
+    return re.sub(rf"{skip}|{number}|(?P<angle>\bangle\b(?:\s*\[[^\]]*\])?)", change, text, flags=re.DOTALL)
 
 
-def _constants(text: str, openqasm) -> dict[int, float]:
-    """The numbers that constant angles were written as, by their fixed-point value: -1 is not 2 pi - 1 here."""
-    found: dict[int, float] = {}
-    todo = list(openqasm.analyze(text).program.statements)
-    while todo:
-        node = todo.pop()
-        todo += node.children()
-        inner = getattr(node, "operand", None)
-        value, number = getattr(node, "const_value", None), getattr(inner, "const_value", None)
-        if type(value).__name__ == "Angle" and isinstance(number, int | float):
-            number = float(number)
-            digits = int(value.value)  # type: ignore[union-attr]
-            if found.setdefault(digits, number) != number:
-                raise UnsupportedError(
-                    "Two constant angles of the program differ by turns of 2 pi.",
-                    got=f"{found[digits]} and {number}",
-                    expected="angles that differ by less than 2 pi, or are equal",
-                    try_="write both angles the same way",
-                )
-    return found
+def _functions_as_subroutines(text: str) -> str:
+    """Functions of numbers that are not constant, which the reader has none of, as subroutines to be filled in."""
+    used = [w for w in _MATH if re.search(rf"\b{w}\s*\(", text)]
+    text = re.sub(rf"\b({'|'.join(used)})\s*\(", r"gradket_\1(", text) if used else text
+    head = re.search(r"OPENQASM[^;]*;", text)
+    defs = "".join(f" def gradket_{w}(float x) -> float {{ return x; }}" for w in used)
+    at = head.end() if head else 0
+    return text[:at] + defs + text[at:]
 
 
-def _numbers_for_angles(text: str, constants: dict[int, float]) -> str:
+def _numbers_for_angles(text: str) -> str:
     """Real numbers for the fixed-point angles of a Q# text."""
 
     def constant(found: re.Match) -> str:
-        value, size = int(found.group(1)), int(found.group(2))
-        number = constants.get(value, value / 2**size * 2 * 3.141592653589793)
-        return f"({number!r})" if "e" not in repr(number) else f"({repr(number).replace('e', '.0e')})"
+        return f"({double(int(found.group(1)) / 2 ** int(found.group(2)) * 2 * math.pi)})"
 
     text = re.sub(r"new Std\.OpenQASM\.Angle\.Angle \{\s*Value = (\d+),\s*Size = (\d+)\s*\}", constant, text)
     text = re.sub(r"Std\.OpenQASM\.Angle\.Angle\b", "Double", text)

@@ -64,7 +64,12 @@ def load(
         ('angle',)
     """
     given, operation, sizes = _find(source, entry)
-    bound = _bind(operation, parameters, sizes if qubits is None else qubits, fixed or {}, given.file)
+    if sizes is not None:  # the text says them
+        named = {
+            kind: {n: sizes[n] for n, k in operation.arguments if k == f"{kind}[]"} for kind in ("Double", "Qubit")
+        }
+        parameters, qubits = named["Double"] or parameters, named["Qubit"] or qubits
+    bound = _bind(operation, parameters, qubits, fixed or {}, given.file)
     unit = operation.returns == "Unit"
     keep = unit if register is None else register
     call = f"{operation.name}({', '.join(bound.values)})"
