@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import SpaceError, unknown_name
 from qml._core.types import Array, Float, Inexact
+from qml.gibbs import blocks
 from qml.hilbert import AbstractHilbert
 from qml.operator import AbstractOperator
 from qml.operator.strings import PauliStrings
@@ -129,7 +131,11 @@ def apply(strings: PauliStrings, coefficients: Array, columns: Array) -> Array:
 
 def solve(strings: PauliStrings, theta: Array) -> Thermal:
     """The thermal state of `theta`, by one eigendecomposition; not for differentiation (see `qml.linalg`)."""
-    levels, vectors = jnp.linalg.eigh(assemble(strings, theta))
+    levels, parts = jnp.linalg.eigh(blocks.blocks(strings, assemble(strings, theta)))
+    vectors, levels = blocks.vectors(strings, parts), levels.reshape(parts.shape[0] * parts.shape[1])
+    if len(parts) > 1:
+        order = jnp.argsort(levels)
+        levels, vectors = levels[order], vectors[:, order]
     boltzmann = jnp.exp(levels[0] - levels)
     total = jnp.sum(boltzmann)
     return Thermal(levels, vectors, boltzmann / total, jnp.log(total) - levels[0])
@@ -137,7 +143,26 @@ def solve(strings: PauliStrings, theta: Array) -> Thermal:
 
 def lowest_level(strings: PauliStrings, direction: Array) -> Array:
     r"""$\lambda_{min}(\sum_j v_j P_j)$."""
-    return jnp.linalg.eigvalsh(assemble(strings, direction))[0]
+    return jnp.min(jnp.linalg.eigvalsh(blocks.blocks(strings, assemble(strings, direction))))
+
+
+def log_partition(strings: PauliStrings, theta: Array) -> Array:
+    r"""$\log Z$, to be differentiated twice."""
+    return jax.nn.logsumexp(_logs(blocks.blocks(strings, assemble(strings, theta))))
+
+
+def density(strings: PauliStrings, theta: Array) -> Array:
+    r"""$\rho$, to be differentiated twice."""
+    parts = blocks.blocks(strings, assemble(strings, theta))
+    if len(parts) == 1:
+        return linalg.gibbs(parts[0], order=2)
+    shares = jax.nn.softmax(_logs(parts))
+    each = jax.vmap(functools.partial(linalg.gibbs, order=2))(parts)
+    return blocks.joined(strings, shares[:, None, None] * each)
+
+
+def _logs(parts: Array) -> Array:
+    return jax.vmap(functools.partial(linalg.log_partition, order=2))(parts)
 
 
 def in_basis(state: Thermal, diagonal: Array) -> Array:

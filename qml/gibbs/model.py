@@ -17,7 +17,6 @@ from qml.estimate.stats import Stats, format_error
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractGibbs
 from qml.hilbert import AbstractHilbert, Spin
-from qml.linalg import gibbs, log_partition
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings, merge, parse
 
@@ -289,35 +288,29 @@ def _array(values: Any, shape: tuple[int, ...], what: str) -> Array:
     return array.astype(real_dtype())
 
 
-def _matrix(model: PauliGibbs) -> Array:
-    return engine.assemble(model.strings, model.theta)
-
-
 @jax.jit
 def _log_partition(model: PauliGibbs) -> Array:
-    return log_partition(_matrix(model), order=2)
+    return engine.log_partition(model.strings, model.theta)
 
 
 @jax.jit
 def _density(model: PauliGibbs) -> Array:
-    return gibbs(_matrix(model), order=2)
+    return engine.density(model.strings, model.theta)
 
 
 @jax.jit
 def _marginals(model: PauliGibbs) -> Array:
-    return engine.traces(model.strings, gibbs(_matrix(model), order=2))
+    return engine.traces(model.strings, engine.density(model.strings, model.theta))
 
 
 @jax.jit
 def _entropy(model: PauliGibbs) -> Array:
-    matrix = _matrix(model)
-    mean = jnp.sum(engine.traces(model.strings, gibbs(matrix, order=2)) * model.theta)
-    return log_partition(matrix, order=2) + mean
+    return engine.log_partition(model.strings, model.theta) + jnp.sum(_marginals(model) * model.theta)
 
 
 @functools.partial(jax.jit, static_argnames="hermitian")
 def _expect(model: PauliGibbs, operator: AbstractOperator, hermitian: bool) -> Stats:
-    state = gibbs(_matrix(model), order=2)
+    state = engine.density(model.strings, model.theta)
     if isinstance(operator, PauliSum):
         mean = jnp.sum(engine.traces(operator.strings, state) * operator.coefficients)
     else:

@@ -19,6 +19,7 @@ _TOLERANCE = 1e-11
 _AT_ONCE = 16  # windows solved together
 
 Term = tuple[tuple[int, str], ...]  # (site, letter), sites ascending
+Window = tuple[int, int]  # first site, width
 
 
 @final
@@ -27,9 +28,9 @@ class Windowed(eqx.Module):
 
     Args:
         theta: coupling of each term.
-        change: how much it differs from that of windows two sites smaller: an estimate of what the cut of the
-            window does to the smaller ones, and so above the error of `theta` where windows converge.
-        converged: the Newton search of its window converged.
+        change: how much it differs from that of one window with the term in its middle (near the ends of the chain,
+            of one site less): what its cuts do, and so above the error of `theta` where windows converge.
+        converged: the Newton searches of its windows converged.
     """
 
     theta: Float[Array, " terms"]
@@ -40,10 +41,11 @@ class Windowed(eqx.Module):
 def window_couplings(marginals: Mapping[str, float], *, width: int = 8) -> Windowed:
     r"""Couplings $\theta_j$ of $\rho = e^{-\sum_j \theta_j P_j} / Z$ on a long chain from its local marginals.
 
-    The couplings of a term are those of the state of largest entropy with the marginals of all terms inside a window of
-    `width` sites around it; the couplings near the ends of a window absorb what lies outside. The error falls
-    exponentially with the width over the correlation length, and no state of the whole chain is ever made. Windows with
-    the same terms are solved together.
+    The state of largest entropy with the marginals of all terms inside a window has nearly the couplings of the chain
+    in its middle; those near its ends absorb what lies outside. The errors of the two cuts add up but for their
+    product. So three windows, one that reaches far to the left of the term, one that reaches far to the right, and
+    the part they share, give $\theta_{left} + \theta_{right} - \theta_{shared}$ with the errors of the far cuts only.
+    The error falls exponentially with the width over the correlation length; no state of the whole chain is ever made.
 
     Args:
         marginals: $\mathrm{Tr}\,\rho P_j$ by name of the term, letters with sites: `{"Z0 Z1": 0.5, "X0": 0.3}`.
@@ -85,9 +87,36 @@ def window_couplings(marginals: Mapping[str, float], *, width: int = 8) -> Windo
         )
     engine.check_size(int(width))
     last = max(term[-1][0] for term in terms) + 1
-    large, converged = _solve(terms, values, min(int(width), last), last)
-    small, _ = _solve(terms, values, min(int(width) - 2, last), last)
-    return Windowed(jnp.asarray(large), jnp.asarray(np.abs(large - small)), jnp.asarray(converged))
+    wide = min(int(width), last)
+    places = [_places(term, wide, last) for term in terms]
+    plain = [_plain(term, wide, last) for term in terms]
+    found = _solve(terms, values, {w for three in places for w in three} | set(plain))
+    theta, change, converged = [], [], []
+    for k, (three, smaller) in enumerate(zip(places, plain, strict=True)):
+        (left, right, shared) = (found[w][k][0] for w in three)
+        theta.append(left + right - shared)
+        change.append(abs(theta[-1] - found[smaller][k][0]))
+        converged.append(all(found[w][k][1] for w in three))
+    return Windowed(jnp.asarray(theta), jnp.asarray(change), jnp.asarray(converged))
+
+
+def _plain(term: Term, width: int, last: int) -> Window:
+    """The window with the term in its middle; at the ends of the chain one site smaller, on the side that is cut."""
+    left, right, _ = _places(term, width, last)
+    first, end = term[0][0], term[-1][0] + 1
+    if left != right or width == last:
+        return int(np.clip((first + end - width) // 2, 0, last - width)), width
+    return (left[0] + int(left[0] > 0), width - 1)
+
+
+def _places(term: Term, width: int, last: int) -> tuple[Window, Window, Window]:
+    """A window that reaches far to the left, one that reaches far to the right, and what they share."""
+    first, end = term[0][0], term[-1][0] + 1
+    near = (width - (end - first) - 1) // 2
+    left = int(np.clip(end + near - width, 0, last - width))
+    right = int(np.clip(first - near, 0, last - width))
+    left, right = min(left, right), max(left, right)
+    return (left, width), (right, width), (right, left + width - right)
 
 
 def _parse(name: str) -> Term:
@@ -108,28 +137,25 @@ def _parse(name: str) -> Term:
     return tuple(sorted(pairs))
 
 
-def _solve(terms: list[Term], values: np.ndarray, width: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Couplings of all terms from windows of one width, and whether their searches converged."""
-    starts = [int(np.clip((t[0][0] + t[-1][0] + 1 - width) // 2, 0, last - width)) for t in terms]
-    inside: dict[int, list[int]] = {}
-    for start in sorted(set(starts)):
-        inside[start] = [k for k, t in enumerate(terms) if start <= t[0][0] and t[-1][0] < start + width]
-    kinds: dict[tuple[Term, ...], list[tuple[int, list[int]]]] = {}
-    for start, members in inside.items():
+def _solve(terms: list[Term], values: np.ndarray, windows: set[Window]) -> dict[Window, dict[int, tuple[float, bool]]]:
+    """The couplings of all terms inside each window, and whether its search converged."""
+    kinds: dict[tuple, list[tuple[Window, list[int]]]] = {}
+    for start, width in sorted(windows):
+        members = [k for k, t in enumerate(terms) if start <= t[0][0] and t[-1][0] < start + width]
         moved = {tuple((i - start, letter) for i, letter in terms[k]): k for k in members}
-        kinds.setdefault(tuple(sorted(moved)), []).append((start, [moved[t] for t in sorted(moved)]))
-    theta, converged = np.zeros(len(terms)), np.zeros(len(terms), bool)
-    for shape, windows in kinds.items():
-        strings = _strings(shape, width)
-        for first in range(0, len(windows), _AT_ONCE):
-            some = windows[first : first + _AT_ONCE]
-            filled = some + [some[-1]] * (min(_AT_ONCE, len(windows)) - len(some))  # one compiled program
-            found = _solve_many(strings, jnp.asarray(values[np.array([members for _, members in filled])]))
-            for row, (start, members) in enumerate(some):
-                wanted = [(p, k) for p, k in enumerate(members) if starts[k] == start]
-                for p, k in wanted:
-                    theta[k], converged[k] = float(found.theta[row, p]), bool(found.converged[row])
-    return theta, converged
+        order = sorted(moved)
+        kinds.setdefault((width, tuple(order)), []).append(((start, width), [moved[t] for t in order]))
+    answers: dict[Window, dict[int, tuple[float, bool]]] = {}
+    for (width, shape), group in kinds.items():
+        strings, guess = _strings(shape, width), jnp.zeros(len(shape))
+        for first in range(0, len(group), _AT_ONCE):
+            some = group[first : first + _AT_ONCE]
+            filled = some + [some[-1]] * (min(_AT_ONCE, len(group)) - len(some))  # one compiled program
+            found = _solve_many(strings, jnp.asarray(values[np.array([members for _, members in filled])]), guess)
+            theta, converged, guess = np.asarray(found.theta), np.asarray(found.converged), found.theta[-1]
+            for row, (window, members) in enumerate(some):
+                answers[window] = {k: (float(theta[row, p]), bool(converged[row])) for p, k in enumerate(members)}
+    return answers
 
 
 def _strings(shape: tuple[Term, ...], width: int) -> PauliStrings:
@@ -142,7 +168,11 @@ def _strings(shape: tuple[Term, ...], width: int) -> PauliStrings:
 
 
 @jax.jit(static_argnums=0)
-def _solve_many(strings: PauliStrings, targets: Array) -> Mirrored:
-    """The inverse mirror map of several windows, one after another: each takes the steps it needs."""
-    zero = jnp.zeros_like(targets[0])
-    return jax.lax.map(lambda target: newton(strings, target, zero, _TOLERANCE, _STEPS, 0.0), targets)
+def _solve_many(strings: PauliStrings, targets: Array, guess: Array) -> Mirrored:
+    """The inverse mirror map of several windows, one after another, each from the couplings of the one before."""
+
+    def one(start: Array, target: Array) -> tuple[Array, Mirrored]:
+        found = newton(strings, target, start, _TOLERANCE, _STEPS, 0.0)
+        return jnp.where(found.converged, found.theta, 0.0), found
+
+    return jax.lax.scan(one, guess, targets)[1]

@@ -12,7 +12,7 @@ import scipy.linalg
 
 import qml
 from qml._core.errors import ConfigError, DataError, PrecisionError, ShapeError, SpaceError
-from qml.gibbs import PauliGibbs, engine
+from qml.gibbs import PauliGibbs, blocks, engine
 from qml.gibbs.family import measured
 from qml.gibbs.shots import basis_codes
 from qml.hilbert import Spin
@@ -100,6 +100,29 @@ def test_marginals_of_random_chains(name):
     np.testing.assert_allclose(model.marginals(), row["marginals"], atol=1e-11)
     levels = np.linalg.eigvalsh(model.metric())
     np.testing.assert_allclose(levels[[0, -1]], [row["bkm_eig_min"], row["bkm_eig_max"]], atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (("ZZI", "IZZ", "XII", "IXI", "IIX"), 2),
+        (("XXI", "YYI", "IZZ", "ZIZ"), 4),
+        (("XX", "YY", "ZZ"), 4),
+        (("ZY", "XX"), 4),
+    ],
+)
+def test_parity_blocks(words, count):
+    """Blocks found from the bit masks: the state, its levels and the lowest one are those of the whole matrix."""
+    model = PauliGibbs(words, jnp.asarray(np.random.default_rng(3).normal(size=len(words))))
+    matrix = sum(t * dense(w) for t, w in zip(np.asarray(model.theta), words, strict=True))
+    parts = blocks.blocks(model.strings, jnp.asarray(matrix))
+    assert parts.shape[0] == count == blocks.parities(model.strings).count
+    np.testing.assert_allclose(blocks.joined(model.strings, parts), matrix, atol=1e-14)
+    weight = scipy.linalg.expm(-matrix)
+    state = engine.solve(model.strings, model.theta)
+    np.testing.assert_allclose(engine.in_basis(state, state.weights), weight / np.trace(weight), atol=1e-14)
+    np.testing.assert_allclose(state.levels, np.linalg.eigvalsh(matrix), atol=1e-13)
+    np.testing.assert_allclose(model.density(), weight / np.trace(weight), atol=1e-14)
 
 
 def test_against_dense_matrices():
