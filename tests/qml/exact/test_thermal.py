@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+import symmetries
 from qml._core.errors import SpaceError
 from qml.exact import thermal_state
 from qml.hilbert import Spin
@@ -63,3 +64,26 @@ def test_bad_input():
         thermal_state(operator, 1.0).expect(PauliSum({"Z": 1.0}))
     with pytest.raises(SpaceError):
         thermal_state(PauliSum({"X": 1j}), 1.0)
+
+
+def test_sectors_make_up_the_space():
+    """Partition functions and averages of all sectors, as often as their levels occur, are those of the space."""
+    lattice, beta = Chain(4), 0.7
+    operator = Heisenberg(Spin(4), lattice) + 0.3 * total(Spin(4), "Z")
+    probe = total(Spin(4), "X") @ total(Spin(4), "X")
+    whole, norm, mean = thermal_state(operator, beta), 0.0, 0.0
+    found = list(symmetries.sectors(symmetries.space_group(lattice)))
+    assert max(sector.dimension for sector in found) == 1 < max(len(sector.star) for sector in found)
+    for sector in found:
+        if not sector.sector_dimension():
+            continue
+        state = thermal_state(operator, beta, sector=sector)
+        share = len(sector.star) * sector.dimension * np.exp(float(state.log_partition))
+        norm, mean = norm + share, mean + share * float(state.expect(probe))
+    np.testing.assert_allclose(np.log(norm), whole.log_partition, atol=1e-12)
+    np.testing.assert_allclose(mean / norm, whole.expect(probe), atol=1e-12)
+    with pytest.raises(symmetries.SymmetryError, match="Z0"):
+        state.expect(PauliSum({"ZIII": 1.0}))
+    with pytest.raises(SpaceError, match="no states"):
+        polarised = Heisenberg(Spin(4, magnetisation=2), lattice)
+        thermal_state(polarised, beta, sector=symmetries.Sector(symmetries.translation_group(lattice), 1))
