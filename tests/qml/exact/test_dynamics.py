@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+import symmetries
 from qml._core.errors import ShapeError, SpaceError
-from qml.exact import basis_vector, evolve, expect, ground_state
+from qml.exact import SectorBasis, basis_vector, evolve, expect, ground_state
 from qml.hilbert import Spin
-from qml.lattice import Chain
+from qml.lattice import Chain, Square
 from qml.operator import Heisenberg, Ising, PauliSum, local, total
 from tests.qml.exact.reference import hamiltonian, problems
 
@@ -32,6 +33,25 @@ def test_quench_of_ising_models(name):
     assert 0 < float(run.error) < 1e-11
     if "loschmidt" in reference:
         np.testing.assert_allclose(jnp.abs(run.vectors @ start) ** 2, reference["loschmidt"], atol=1e-9)
+
+
+@pytest.mark.slow
+def test_quench_of_a_square_in_its_sector():
+    """The Ising model on 4x4 sites with h = 0.3044 from all spins along x, in the symmetric sector."""
+    lattice = Square(4, 4)
+    operator = Ising(Spin(16), lattice, j=-1.0, h=0.3044)
+    sector = symmetries.Sector(symmetries.space_group(lattice), internal=(symmetries.SpinFlip(1),))
+    basis = SectorBasis(Spin(16), sector)
+    run = evolve(operator, basis.project(np.full(2**16, 2.0**-8)), [0.5, 1.0, 2.0], sector=basis)
+    zz = PauliSum.from_terms([("ZZ", edge, 1 / 32) for edge in lattice.edges()], Spin(16))
+    # a matrix exponential by SciPy in the whole space
+    known = [
+        [0.10396423981106029, 0.06224807899764388, 0.323111395578202],
+        [0.13637664270075628, 0.1427258423765585, 0.10302244559299743],
+    ]
+    for probe, expected in zip((total(Spin(16), "X") / 16, zz), known):
+        found = [expect(basis.to_full(vector), probe) for vector in run.vectors]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_quench_of_a_neel_state():
