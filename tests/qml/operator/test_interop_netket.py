@@ -1,5 +1,6 @@
 """Round trips through NetKet, which is installed only beside the benchmarks."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -51,6 +52,13 @@ def _configurations(operator) -> np.ndarray:
     """States of a NetKet space in our numbers; its qubits are 0 (up) and 1."""
     x = np.asarray(operator.hilbert.all_states()).astype(int)
     return 1 - 2 * x if type(operator.hilbert).__name__ == "Qubit" else x
+
+
+@pytest.fixture(autouse=True)
+def _ranks_of_netket():
+    """NetKet adds arrays of unlike ranks."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
 
 
 @pytest.mark.filterwarnings("ignore")
