@@ -21,6 +21,7 @@ CLUSTERS = {  # cell, torus vectors, spin-flip eigenvalue, energy for each site 
     "square-20": (SQUARE, ((4, 2), (-2, 4)), 1, None),
     "square-24": (SQUARE, ((4, 0), (0, 6)), 1, None),
     "triangular-24": (TRIANGLE, ((4, 0), (0, 6)), 1, None),
+    "triangular-28": (TRIANGLE, ((4, 2), (-2, 6)), 1, None),
     "square-32": (SQUARE, ((4, 4), (-4, 4)), 1, -0.680179),
     "square-36": (SQUARE, ((6, 0), (0, 6)), 1, -0.678872),
 }
@@ -59,13 +60,16 @@ def solve(name: str, tolerance: float) -> dict:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clusters", nargs="*", choices=[*CLUSTERS, []], default=[*CLUSTERS][:-1])
+    parser.add_argument("clusters", nargs="*", help=f"all but the last of {', '.join(CLUSTERS)} if left out")
     parser.add_argument("--tolerance", type=float, default=1e-11)
     arguments = parser.parse_args()
+    unknown = set(arguments.clusters) - set(CLUSTERS)
+    if unknown:
+        parser.error(f"no such clusters: {', '.join(unknown)}")
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    for name in arguments.clusters:
+    for name in arguments.clusters or [*CLUSTERS][:-1]:
         print(json.dumps(solve(name, arguments.tolerance)), flush=True)
 
 
