@@ -3,8 +3,8 @@
     python benchmarks/gibbs_optimisers.py                 # the table, a few minutes
     python benchmarks/gibbs_optimisers.py --sequence      # continuation in beta, best of four
 
-Transverse Ising ring, h = 1; energies with all parities of up to two sites (10 parameters), seven layers of X^a, Z^b and
-CZ^c (77 angles), all drawn from N(0, 0.1); exact expectations. D is the relative entropy to the thermal state.
+Transverse Ising ring, h = 1; energies with all parities of up to two sites (10 parameters), seven layers of X^a, Z^b
+and CZ^c (77 angles), drawn from N(0, 0.1); exact expectations. D is the relative entropy to the thermal state.
 """
 
 import argparse

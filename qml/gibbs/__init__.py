@@ -19,6 +19,15 @@ from qml.gibbs.optimise import (
     streaming,
 )
 from qml.gibbs.shots import ShotData, brick_bases
+from qml.gibbs.structure import (
+    GoodnessOfFit,
+    Identifiability,
+    Selection,
+    candidate_terms,
+    goodness_of_fit,
+    identifiability,
+    select,
+)
 from qml.gibbs.windows import Windowed, window_couplings
 
 __all__ = [
@@ -32,18 +41,24 @@ __all__ = [
     "Circuit",
     "DataObjective",
     "Feasibility",
+    "GoodnessOfFit",
+    "Identifiability",
     "IsingThermal",
     "LatentGibbs",
     "LearnedHamiltonian",
     "MarginalObjective",
     "Mirrored",
     "PauliGibbs",
+    "Selection",
     "ShotData",
     "StateObjective",
     "StreamObjective",
     "ThermalObjective",
     "Windowed",
     "brick_bases",
+    "candidate_terms",
+    "goodness_of_fit",
+    "identifiability",
     "inverse_mirror",
     "ising_chain",
     "levenberg_marquardt",
@@ -53,6 +68,7 @@ __all__ = [
     "published_mirror",
     "relative_entropy",
     "safe_newton",
+    "select",
     "streaming",
     "window_couplings",
 ]

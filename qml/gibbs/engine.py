@@ -161,6 +161,34 @@ def density(strings: PauliStrings, theta: Array) -> Array:
     return blocks.joined(strings, shares[:, None, None] * each)
 
 
+def numbers(strings: PauliStrings, theta: Array) -> "Numbers":
+    """All that one eigendecomposition gives, block by block; not to be differentiated."""
+    levels, parts = jnp.linalg.eigh(blocks.blocks(strings, assemble(strings, theta)))
+    lowest = jnp.min(levels)
+    boltzmann = jnp.exp(lowest - levels)
+    total = jnp.sum(boltzmann)
+    weights = boltzmann / total
+    state = blocks.joined(strings, (parts * weights[:, None, :]) @ parts.conj().transpose(0, 2, 1))
+    logs = jnp.log(total) - lowest
+    return Numbers(state, logs, logs + jnp.sum(weights * levels), traces(strings, state))
+
+
+class Numbers(eqx.Module):
+    r"""A thermal state and its numbers; $-\eta_j$ are the derivatives of $\log Z$ in the couplings.
+
+    Args:
+        density: the density matrix `[size, size]`.
+        log_partition: $\log Z$.
+        entropy: in nats.
+        marginals: $\eta_j = \mathrm{Tr}\,\rho P_j$ `[terms]`.
+    """
+
+    density: Inexact[Array, "size size"]
+    log_partition: Float[Array, ""]
+    entropy: Float[Array, ""]
+    marginals: Float[Array, " terms"]
+
+
 def _logs(parts: Array) -> Array:
     return jax.vmap(functools.partial(linalg.log_partition, order=2))(parts)
 

@@ -169,6 +169,18 @@ class PauliGibbs(AbstractGibbs):
         engine.check_operator(self.hilbert, operator)
         return _expect(self, operator, operator.is_hermitian)
 
+    def numbers(self) -> engine.Numbers:
+        r"""State, $\log Z$, entropy and marginals from one eigendecomposition; not to be differentiated.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from qml.gibbs import PauliGibbs
+            >>> found = PauliGibbs(("Z",), jnp.array([0.5])).numbers()
+            >>> print(f"{found.marginals[0]:.6f} {found.log_partition:.6f} {found.entropy:.6f}")
+            -0.462117 0.813262 0.582203
+        """
+        return _numbers(self)
+
     def metric(self, kind: str = "bkm") -> Float[Array, "terms terms"]:
         r"""A monotone information metric in the couplings; $I_{sld} \le I_{wy} \le I_{bkm} \le I_{sym}$.
 
@@ -328,6 +340,11 @@ def _expect(model: PauliGibbs, operator: AbstractOperator, hermitian: bool) -> S
 
     spread = jax.lax.cond(jnp.any(covariance != 0), error, lambda: jnp.zeros(()))
     return eqx.tree_at(lambda s: s.error, Stats.exact(mean), spread)
+
+
+@jax.jit
+def _numbers(model: PauliGibbs) -> engine.Numbers:
+    return engine.numbers(model.strings, model.theta)
 
 
 @jax.jit
