@@ -11,14 +11,11 @@ from diffquantum.errors import UnsupportedError
 from diffquantum.estimate import Roulette, SampledExpectation, sampled
 from diffquantum.estimate.sampled import pauli_terms
 from diffquantum.ir import Program
-from diffquantum.simulate.density import Exact, Termination
-from diffquantum.simulate.loops import RADIUS, never_ends
+from diffquantum.simulate.density import Exact, Termination, never_ends
 from diffquantum.transform.simplify import number
 from qml._core.errors import ConfigError, ShapeError, SpaceError
 from qml._core.precision import require_x64
 from qml._core.types import Array
-
-LOST = 1e-7  # probability that may be missing at the end
 
 
 def expectation(
@@ -101,22 +98,21 @@ class Expectation:
 
     def __init__(self, program: Program, terms: tuple[tuple[str, ...], Array] | None):
         self.program = program
-        self.exact = Exact(program, (number(program),))
         strings, self.coefficients = terms or (("",), jnp.ones(1))
-        self.strings = tuple(_digits(program, s) for s in strings)
-        self.arrays = {i: jnp.asarray(a) for i, a in self.exact.arrays().items()}
+        self.exact = Exact(program, (number(program),), strings=strings)
+        self.arrays = {name: jnp.asarray(a) for name, a in self.exact.arrays().items()}
         self.function = jax.jit(self._value)
 
     def __repr__(self) -> str:
-        return f"Expectation({self.program.name}, {len(self.program.parameters)} parameters, {len(self.strings)} terms)"
+        return (
+            f"Expectation({self.program.name}, {len(self.program.parameters)} parameters, "
+            f"{len(self.coefficients)} terms)"
+        )
 
-    def _value(self, theta: Array, coefficients: Array, arrays: dict) -> tuple[Array, Array, Array]:
-        """The value, not a number where a loop does not end; the largest spectral radius; the final probability."""
-        arrays = jax.lax.optimization_barrier(arrays)  # else the compiler multiplies them out as constants
-        x, radius, mass = self.exact.end(theta, arrays)
-        numbers = jnp.stack([self.exact.outputs(x, theta, jnp, s)[0] for s in self.strings])
-        ends = (radius <= RADIUS) & (jnp.abs(mass - 1.0) < LOST)
-        return jnp.dot(coefficients, numbers) * jnp.where(ends, 1.0, jnp.nan), radius, mass
+    def _value(self, theta: Array, coefficients: Array, arrays: dict) -> Array:
+        """The value, not a number where a loop does not end."""
+        means, ends = self.exact.values(theta, arrays)
+        return jnp.dot(coefficients, means[:, 0]) * jnp.where(ends, 1.0, jnp.nan)
 
     def __call__(self, theta: Any) -> Array:
         """The value at theta `[params]`.
@@ -126,9 +122,9 @@ class Expectation:
             TerminationError: a loop does not end there; under `jit`, `grad` or `vmap` the value is NaN instead.
         """
         theta = self._parameters(theta)
-        value, radius, mass = self.function(theta, self.coefficients, self.arrays)
+        value = self.function(theta, self.coefficients, self.arrays)
         if not isinstance(value, Tracer) and not np.isfinite(value):
-            raise never_ends(float(radius), float(mass))
+            raise never_ends(self.exact.termination(np.asarray(theta)).radius)
         return value
 
     def termination(self, theta: Any) -> Termination:

@@ -1,23 +1,28 @@
-"""Exact semantics: classical configurations times density matrices, loops solved as linear systems."""
+"""Exact semantics: classical memory times density matrices, all loops of a program as one linear system."""
 
 import contextlib
 import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
-import networkx
 import numpy as np
 import threadpoolctl
 
-from diffquantum.errors import UnsupportedError
-from diffquantum.ir import Expression, Program, While, variables, walk
-from diffquantum.simulate.explore import Configuration, Explorer
-from diffquantum.simulate.loops import RADIUS, Bases, HostSolver, Space, TraceSolver, never_ends, spaces
+from diffquantum.errors import TerminationError, UnsupportedError
+from diffquantum.ir import Const, Expression, Program, variables
+from diffquantum.simulate.contract import contract
+from diffquantum.simulate.graph import Graph, explore
 from diffquantum.simulate.moments import Payload, analyse
-from diffquantum.simulate.plan import Op, Run, Stage, evaluate
+from diffquantum.simulate.noise import Noise
+from diffquantum.simulate.reach import Reach, coordinates
+from diffquantum.simulate.system import System
+from diffquantum.simulate.whole import Whole
 from diffquantum.tidy import substitute
 
 MOST_QUBITS = 10
+RADIUS = 1 - 1e-8  # a larger spectral radius means that a loop does not end
+VISITS = 1e8  # more visits of the heads of loops on average, likewise
+LOST = 1e-7  # probability that may be missing at the end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +32,16 @@ class Termination:
     Args:
         radius: largest spectral radius of one turn of a loop, on the space it reaches; below 1 it ends.
         mean_iterations: mean number of turns of each unbounded loop in one run, in textual order.
-        dimensions: size of its largest dense linear system; 0 where it is solved iteratively on the whole space.
+        dimensions: number of unknowns at the head of each; 0 where it is solved iteratively on the whole space.
+        radii: spectral radius of each of these loops.
+        loops: their numbers in the text.
     """
 
     radius: float
     mean_iterations: tuple[float, ...]
     dimensions: tuple[int, ...]
+    radii: tuple[float, ...] = ()
+    loops: tuple[int, ...] = ()
 
 
 class Exact:
@@ -42,112 +51,159 @@ class Exact:
         program: without calls.
         outputs: expressions whose means are wanted; `None` for those of the program.
         limit: most configurations of control variables.
+        noise: what follows every gate.
+        strings: Pauli strings on the register, each a word of I, X, Y, Z; the means of the outputs are taken with each.
+        inputs: whether the register may start in any state, not only |0...0>; see `heisenberg`.
 
     Raises:
         UnsupportedError: too many qubits, or a control variable with too many values.
         TerminationError: a loop ends for no parameters.
     """
 
-    def __init__(self, program: Program, outputs: tuple[Expression, ...] | None = None, limit: int = 4096):
-        if program.qubits > MOST_QUBITS:
+    def __init__(
+        self,
+        program: Program,
+        outputs: tuple[Expression, ...] | None = None,
+        limit: int = 4096,
+        noise: Noise | None = None,
+        strings: tuple[str, ...] = ("",),
+        inputs: bool = False,
+    ):
+        self.program = program
+        self.payload: Payload = analyse(program, program.outputs if outputs is None else outputs)
+        self.graph: Graph = explore(program, self.payload, limit, noise)
+        if len(self.graph.qubits) > MOST_QUBITS:
             raise UnsupportedError(
                 f"The exact semantics holds density matrices, and the program {program.name} is too large for them.",
-                got=f"{program.qubits} qubits",
+                got=f"{len(self.graph.qubits)} qubits",
                 expected=f"at most {MOST_QUBITS}",
                 try_="expectation(program, observable, shots=1000)",
             )
-        self.program = program
-        self.payload: Payload = analyse(program, program.outputs if outputs is None else outputs)
-        explorer = Explorer(program, self.payload, limit)
-        self.ops: tuple[Op, ...]
-        self.final: list[Configuration]
-        self.ops, self.final = explorer.run()
-        self.weights = _weights(self.payload, self.final)
-        self.scales = explorer.scales
-        self.spaces = self._spaces(explorer.dependence)
+        self.weights = _weights(self.payload, self.graph)
+        self.start = _start(self.graph, program.register if inputs else ())
+        self.places = np.array([_place(program, self.graph, s) for s in strings])
+        with _quietly():
+            reach = Reach(contract(self.graph), len(self.payload.monomials), len(program.parameters), self.start)
+            self.system = None if reach.too_large else System(reach.graph, coordinates(reach, self.start))
+        self.whole = Whole(self.graph, len(self.payload.monomials)) if self.system is None else None
+        if self.system is not None:
+            self.check(len(program.parameters))
+        self.reading = {} if self.system is None else _reading(reach, self.system, self.places)
 
-    def _spaces(self, dependence: set[tuple[int, int]]) -> dict[Stage, Space]:
-        """Run generic parameters through the program until no basis grows."""
-        rng = np.random.default_rng(20220801)
-        bases, quiet = Bases(), 0
-        for trial in range(200):
-            theta = rng.uniform(0.2, 0.95, len(self.program.parameters)) * (1 if trial % 2 == 0 else 1.9)
-            bases.grown = False
+    def check(self, parameters: int) -> None:
+        """Refuse a program that ends for none of a few generic parameters."""
+        assert self.system is not None
+        rng, tried = np.random.default_rng(5), False
+        for _ in range(4):
+            numbers = self.graph.numbers.evaluate(rng.uniform(0.2, 1.9, parameters), np)
             with _quietly():
-                end = Run(np, theta, bases).apply(self.ops, self.start(np))
-            quiet = 0 if bases.grown or not np.all(np.isfinite(end)) else quiet + 1
-            if quiet == 2:
-                break
-        graph = networkx.DiGraph([(j, i) for i, j in dependence])
-        graph.add_nodes_from(range(len(self.payload.monomials)))
-        condensed = networkx.condensation(graph)
-        order = [sorted(condensed.nodes[n]["members"]) for n in networkx.topological_sort(condensed)]
-        return spaces(bases, order)
+                y = self.system.solve(numbers)
+                if abs(self.system.ends @ y - 1.0) < LOST and self.system.visits @ y < VISITS:
+                    return
+            tried |= bool(np.all(np.isfinite(numbers)))
+        if tried:
+            raise never_ends(1.0)
 
-    def start(self, xp: Any) -> Any:
-        """All qubits in |0>: components 1 for strings of I and Z."""
-        x = np.zeros((1, 1, len(self.payload.monomials)) + (4,) * self.program.qubits)
-        one = np.ones(())
-        for _ in range(self.program.qubits):
-            one = np.multiply.outer(one, np.array([1.0, 0.0, 0.0, 1.0]))
-        x[0, 0, 0] = one
-        return xp.asarray(x)
+    # ------------------------------------------------------------------------------------------ in JAX
 
-    def arrays(self) -> dict:
-        """The bases as arguments for a compiled function, in order of the loops."""
-        return {i: s.basis for i, s in enumerate(self.spaces.values()) if s.basis is not None}
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a compiled function needs beside theta."""
+        return {**self.reading, **self.weights} | ({} if self.system is None else self.system.arrays())
 
-    def end(self, theta: Any, arrays: dict) -> tuple[Any, Any, Any]:
-        """Final components `[configurations, moments, 4, ..., 4]`, largest radius, and total probability (JAX)."""
-        found = {t: Space(arrays.get(i), s.blocks, s.moments) for i, (t, s) in enumerate(self.spaces.items())}
-        solver = TraceSolver(found, self.scales)
-        x = Run(jnp, theta, solver).apply(self.ops, self.start(jnp))[0]
-        radius = jnp.max(jnp.stack(solver.radius)) if solver.radius else jnp.zeros(())
-        return x, radius, jnp.sum(x[(slice(None), 0) + (0,) * self.program.qubits])
+    def values(self, theta: Any, arrays: dict) -> tuple[Any, Any]:
+        """Means `[strings, outputs]`, and whether the loops end and the means exist (JAX).
 
-    def outputs(self, x: Any, theta: Any, xp: Any, pauli: tuple[int, ...] | None = None) -> Any:
-        """Means `[outputs]` from the final components: of each output times a Pauli string (one digit a qubit)."""
-        traces = x[(slice(None), slice(None)) + (pauli or (0,) * self.program.qubits)]
-        out = []
-        for terms in self.weights:
-            total = xp.zeros(())
-            for (e, m), value in terms.items():
-                total = total + evaluate(value, theta, xp) * traces[e, m]
-            out.append(total)
-        return xp.stack(out) if out else xp.zeros((0,))
+        Args:
+            theta: the parameters `[params]`.
+            arrays: what `arrays()` returned, or the same on a device.
+        """
+        numbers = self.graph.numbers.evaluate(theta, jnp)
+        parts, mass, visits = self.run(numbers, arrays, jnp)
+        ends = (jnp.abs(mass - 1.0) < LOST) & (visits < VISITS)
+        if self.system is not None and self.graph.scales:
+            ends = ends & (self.system.radius(numbers, arrays) < 1.0)
+        return self.outputs(parts, numbers, arrays, jnp), ends
+
+    def run(self, numbers: Any, arrays: dict, xp: Any) -> tuple[Any, Any, Any]:
+        """Components of the strings at the ends `[strings, ends * moments]`, probability there, visits of heads."""
+        if self.whole is not None:
+            return self.sweep(numbers, xp)
+        assert self.system is not None
+        if xp is np:
+            y = self.system.solve(numbers)
+        else:
+            y = self.system.flow(numbers, arrays, arrays["start"][:, 0])
+        shape = len(self.places), len(self.graph.ends) * len(self.payload.monomials)
+        parts = _collect(shape, arrays["part"], arrays["components"] * y[arrays["at"]][None, :], xp)
+        return parts, xp.dot(arrays["ends"], y), xp.dot(arrays["visits"], y)
+
+    def sweep(self, numbers: Any, xp: Any) -> tuple[Any, Any, Any]:
+        """The same on the whole space."""
+        assert self.whole is not None
+        start = xp.concatenate(
+            [xp.asarray(self.start), xp.zeros((len(self.payload.monomials) - 1, self.start.shape[1]))]
+        )
+        at_cuts, states, sound = self.whole.solve(numbers, start.reshape(self.whole.shape[1:]), xp, self.graph.scales)
+        zero = xp.zeros(self.whole.shape[1:])
+        ends = xp.stack([states.get(e, zero) for e in self.graph.ends])
+        ends = xp.where(sound, ends, xp.nan).reshape(len(self.graph.ends) * len(self.payload.monomials), -1)
+        visits = xp.sum(at_cuts.reshape(*at_cuts.shape[:2], -1)[:, 0, 0])
+        mass = xp.sum(ends[:: len(self.payload.monomials), 0])
+        return ends[:, self.places].T, mass, visits
+
+    def outputs(self, parts: Any, numbers: Any, arrays: dict, xp: Any) -> Any:
+        """Means `[strings, outputs]` from the components at the ends."""
+        value = arrays["factor"] * numbers[arrays["factor_number"]]
+        terms = parts[:, arrays["factor_part"]] * value[None, :]
+        return _collect((len(self.places), len(self.payload.outputs)), arrays["output"], terms, xp)
+
+    # ------------------------------------------------------------------------------------------ on the host
 
     def means(self, theta: Any) -> np.ndarray:
-        """Means of the outputs at concrete parameters, in NumPy.
+        """Means of the outputs at concrete parameters, in NumPy; of the first string.
 
         Raises:
             TerminationError: a loop does not end there.
         """
-        x, _ = self.host(theta)
-        return np.asarray(self.outputs(x, np.asarray(theta, float), np))
-
-    def host(self, theta: Any) -> tuple[np.ndarray, HostSolver]:
-        """Final components and the solver with its reports, in NumPy."""
-        solver = HostSolver(self.spaces)
+        numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)
         with _quietly():
-            x = Run(np, np.asarray(theta, float), solver).apply(self.ops, self.start(np))[0]
-        if not np.all(np.isfinite(x)):
-            raise never_ends(max(solver.radius.values(), default=np.nan))
-        return x, solver
+            arrays = self.arrays()
+            parts, mass, visits = self.run(numbers, arrays, np)
+            good = abs(mass - 1.0) < LOST and visits < VISITS
+            if good and self.system is not None and self.graph.scales:
+                good = self.system.spectral_radius(numbers) < 1.0
+            if not good:
+                raise never_ends(self.termination(theta).radius, float(mass))
+            return self.outputs(parts, numbers, arrays, np)[0]
 
     def termination(self, theta: Any) -> Termination:
         """Spectral radius and mean number of turns of the loops at concrete parameters."""
-        solver, count = HostSolver(self.spaces), {}
+        numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)
         with _quietly():
-            Run(np, np.asarray(theta, float), solver, count).apply(self.ops, self.start(np))
-        loops = [s for s in walk(self.program.body) if isinstance(s, While)]
-        radius, sizes = {}, {}
-        for stage, value in solver.radius.items():
-            radius[stage.loop] = max(radius.get(stage.loop, 0.0), value)
-            sizes[stage.loop] = max(sizes.get(stage.loop, 0), solver.size(stage))
-        order = sorted(radius)
-        turns = [count[i][0] - (count[i][1] if loops[i].body else 0.0) for i in order]
-        mean = tuple(float(t) if radius[i] < RADIUS else np.inf for i, t in zip(order, turns))
-        return Termination(max(radius.values(), default=0.0), mean, tuple(sizes[i] for i in order))
+            found = self.whole_loops(numbers) if self.system is None else self.system_loops(numbers)
+        radii = tuple(r for _, r, _, _ in found)
+        turns = tuple(t if r < RADIUS else np.inf for _, r, t, _ in found)
+        return Termination(
+            max(radii, default=0.0), turns, tuple(s for *_, s in found), radii, tuple(f[0] for f in found)
+        )
+
+    def system_loops(self, numbers: np.ndarray) -> list[tuple[int, float, float, int]]:
+        assert self.system is not None
+        y = self.system.solve(numbers)
+        found = [(i, self.system.loop(i, numbers, y)) for i in range(len(self.graph.loops))]
+        return [(i, *f) for i, f in found if f is not None]
+
+    def whole_loops(self, numbers: np.ndarray) -> list[tuple[int, float, float, int]]:
+        assert self.whole is not None
+        start = np.zeros(self.whole.shape[1:])
+        start[0] = self.start[0].reshape(start[0].shape)
+        x, states, _ = self.whole.solve(numbers, start, np)
+        out = []
+        for i in range(len(self.graph.loops)):
+            radius = self.whole.radius(numbers, i, x)
+            if radius is not None:
+                out.append((i, radius, self.whole.turns(i, numbers, start, x, states), 0))
+        return out
 
 
 @contextlib.contextmanager
@@ -157,15 +213,71 @@ def _quietly():
         yield
 
 
-def _weights(payload: Payload, final: list[Configuration]) -> list[dict[tuple[int, int], Expression]]:
-    """For each output: the coefficient of each moment of each final configuration."""
-    out = []
-    for polynomial in payload.outputs:
-        terms = {}
-        for e, configuration in enumerate(final):
+def _collect(shape: tuple[int, int], column: Any, terms: Any, xp: Any) -> Any:
+    """Add up columns of terms by number."""
+    if xp is np:
+        out = np.zeros(shape)
+        np.add.at(out, (slice(None), column), terms)
+        return out
+    return jnp.zeros(shape, terms.dtype).at[:, column].add(terms)
+
+
+def _start(graph: Graph, register: tuple[int, ...]) -> np.ndarray:
+    """Components of the inputs `[inputs, 4^n]`: |0...0>, or every Pauli string on the register."""
+    rows = np.ones((1, 1))
+    for q in graph.qubits:
+        one = np.eye(4) if q in register else np.array([[1.0, 0.0, 0.0, 1.0]])
+        rows = np.einsum("ap,bq->abpq", rows, one).reshape(len(rows) * len(one), -1)
+    return rows
+
+
+def _place(program: Program, graph: Graph, string: str) -> int:
+    """The place of a Pauli string on the register among the components."""
+    letters = dict(zip(program.register, string))
+    place = 0
+    for q in graph.qubits:
+        place = 4 * place + "IXYZ".index(letters.get(q, "I"))
+    return place
+
+
+def _weights(payload: Payload, graph: Graph) -> dict[str, np.ndarray]:
+    """The coefficient of each moment of each final configuration in each output."""
+    found: list[tuple[int, int, int, float]] = []
+    for k, polynomial in enumerate(payload.outputs):
+        for e, node in enumerate(graph.ends):
             for monomial, coefficient in polynomial.items():
-                value = substitute(coefficient, dict(configuration))
+                value = substitute(coefficient, dict(graph.configurations[node]))
                 assert not variables(value)
-                terms[e, payload.monomials.index(monomial)] = value
-        out.append(terms)
-    return out
+                part = e * len(payload.monomials) + payload.monomials.index(monomial)
+                constant = isinstance(value, Const)
+                found.append(
+                    (k, part, 0 if constant else graph.numbers(value), float(value.value) if constant else 1.0)
+                )
+    output, part, number, factor = (np.array(c) for c in (zip(*found) if found else ((),) * 4))
+    return {
+        "output": output.astype(int), "factor_part": part.astype(int),
+        "factor_number": number.astype(int), "factor": factor.astype(float),
+    }  # fmt: skip
+
+
+def _reading(reach: Reach, system: System, places: np.ndarray) -> dict[str, np.ndarray]:
+    """Where the components of the strings are among the unknowns."""
+    at, part, components = [], [], [np.zeros((len(places), 0))]
+    for e, node in enumerate(reach.graph.ends):
+        for m, basis in enumerate(reach.basis[node]):
+            first = system.space.offsets[node, m]
+            at += range(first, first + len(basis))
+            part += [e * reach.moments + m] * len(basis)
+            components.append(basis[:, places].T)
+    return {"at": np.array(at, int), "part": np.array(part, int), "components": np.concatenate(components, axis=1)}
+
+
+def never_ends(radius: float, mass: float = 1.0) -> TerminationError:
+    """The error for parameters at which a loop does not end."""
+    lost = "" if radius > RADIUS else f", probability {mass:.10g} at the end"
+    return TerminationError(
+        "A loop of the program does not end with probability one, or its mean does not exist or cannot be resolved.",
+        got=f"spectral radius {radius:.10g} of one turn{lost}",
+        expected="a radius below 1 - 1e-8, and all probability at the end",
+        try_="choose other parameters; near such points the mean number of turns grows without bound",
+    )

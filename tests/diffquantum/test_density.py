@@ -27,7 +27,7 @@ from diffquantum.ir import (
     Var,
     While,
 )
-from diffquantum.simulate import loops
+from diffquantum.simulate import reach, system
 from diffquantum.simulate.density import Exact
 from diffquantum.simulate.gates import OUTCOME, RESET, pauli, transfer, unitary
 from diffquantum.simulate.moments import analyse, infer_types
@@ -101,7 +101,7 @@ IN_KIND = ("BreakNested", "Calls", "SquareOfCount", "Weights", "ChangingAngle", 
 def test_gradients_of_language_features(name):
     """Each construct: the compiled gradient against finite differences of the means."""
     _, exact, theta = feature_case(name)
-    derivative = jax.jit(jax.jacobian(lambda t: exact.outputs(exact.end(t, exact.arrays())[0], t, jnp)))(theta)
+    derivative = jax.jit(jax.jacobian(lambda t: exact.values(t, exact.arrays())[0][0]))(theta)
     for i, e in enumerate(1e-3 * np.eye(len(theta))):
         near, far = (exact.means(theta + k * e) - exact.means(theta - k * e) for k in (1, 2))
         np.testing.assert_allclose(derivative[:, i], (8 * near - far) / 12e-3, rtol=1e-7, atol=1e-7)
@@ -188,14 +188,17 @@ def test_random_programs(start, before, body, end):
 
 
 def test_whole_space_solver_agrees(monkeypatch):
-    """Without a stored basis the cycle is solved by GMRES: same values, gradients, radius; errors as well."""
-    dense = Exact(loop("T08_Zeno"))
-    monkeypatch.setattr(loops, "DENSE", 1)
+    """Without a stored basis the loops are solved by GMRES: same values, gradients, radius; errors as well."""
+    few = Exact(loop("T08_Zeno"))
+    monkeypatch.setattr(reach, "WIDEST", 1)
     whole = Exact(loop("T08_Zeno"))
     theta = np.array([1.1, 0.7])
-    assert dense.termination(theta).dimensions[0] > 1 and whole.termination(theta).dimensions == (0,)
-    np.testing.assert_allclose(whole.means(theta), dense.means(theta), rtol=1e-10)
-    np.testing.assert_allclose(whole.termination(theta).radius, dense.termination(theta).radius, atol=1e-8)
+    assert few.termination(theta).dimensions[0] > 1 and whole.termination(theta).dimensions == (0,)
+    np.testing.assert_allclose(whole.means(theta), few.means(theta), rtol=1e-10)
+    np.testing.assert_allclose(whole.termination(theta).radius, few.termination(theta).radius, atol=1e-7)
+    np.testing.assert_allclose(
+        whole.termination(theta).mean_iterations, few.termination(theta).mean_iterations, rtol=1e-10
+    )
     mean = diffquantum.expectation(loop("T08_Zeno"))
     value, slope = jax.jit(jax.value_and_grad(mean))(theta)
     assert abs(value - 6.918043278424587) < 1e-9
@@ -206,7 +209,7 @@ def test_whole_space_solver_agrees(monkeypatch):
 
 
 def test_whole_space_solver_sees_means_that_do_not_exist(monkeypatch):
-    monkeypatch.setattr(loops, "DENSE", 0)
+    monkeypatch.setattr(reach, "WIDEST", 0)
     mean = diffquantum.expectation(loop("T12_Discount"))
     np.testing.assert_allclose(mean(jnp.array([1.0, 0.9])), 0.7490252204876948, rtol=1e-10)
     assert np.isnan(jax.jit(mean)(jnp.array([1.0, 2.0])))
@@ -214,13 +217,19 @@ def test_whole_space_solver_sees_means_that_do_not_exist(monkeypatch):
         mean.exact.means([1.0, 2.0])
 
 
-def test_spectral_radius():
-    rng = np.random.default_rng(3)
-    for matrix in (rng.normal(size=(6, 6)), np.array([[0.3, 1.0], [0.0, 0.3]]), np.array([[0.0, -0.9], [0.9, 0.0]])):
-        exact = np.max(np.abs(np.linalg.eigvals(matrix)))
-        for xp in (np, jnp):
-            np.testing.assert_allclose(loops.spectral_radius(xp.asarray(matrix), xp), exact, rtol=1e-8)
-    assert loops.spectral_radius(jnp.array([[0.0, 1.0], [0.0, 0.0]])) == 0.0
+def test_sparse_solver_agrees(monkeypatch):
+    """Larger systems are solved on the host: same value, gradient, Hessian and batches."""
+    mean = diffquantum.expectation(loop("T12_Discount"))
+    points = jnp.array([[1.0, 0.9], [0.7, 0.8]])
+
+    def everything(t):
+        return mean(t), jax.grad(mean)(t), jax.hessian(mean)(t)
+
+    dense = jax.jit(jax.vmap(everything))(points)
+    monkeypatch.setattr(system, "DENSE", 0)
+    for a, b in zip(dense, jax.jit(jax.vmap(lambda t: everything(t)))(points)):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    assert np.isnan(jax.jit(mean)(jnp.array([0.0, 0.9])))
 
 
 def test_memory_does_not_grow_with_the_turns():
