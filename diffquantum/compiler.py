@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -86,6 +89,7 @@ def compile_qir(
     calls: Sequence[tuple[str | None, str]],
     profile: str = "Adaptive",
     place: tuple[int, int] | None = None,
+    seconds: float | None = None,
 ) -> list[str]:
     """QIR of some calls, from one compiler.
 
@@ -94,10 +98,13 @@ def compile_qir(
         calls: pairs of an operation to compile after the text, if any, and the expression to compile.
         profile: the target profile.
         place: line and column to name where the compiler names none.
+        seconds: if given, the compiler works in a process of its own, which is ended after that time.
 
     Raises:
-        SourceError: the compiler refuses, or panics.
+        SourceError: the compiler refuses, panics, or takes too long.
     """
+    if seconds is not None:
+        return _elsewhere(source, calls, profile, place, seconds)
     out = []
     try:
         with context(project=source.project, profile=profile) as compiler:
@@ -111,6 +118,43 @@ def compile_qir(
     except BaseException as error:  # a panic of the compiler is not an Exception
         raise source_error(error, source, place) from None
     return out
+
+
+def _elsewhere(source: Source, calls, profile: str, place: tuple[int, int] | None, seconds: float) -> list[str]:
+    """`compile_qir` in a process of its own: the compiler runs loops of constants, and some never end."""
+    job = json.dumps([dataclasses.asdict(source), list(calls), profile, place])
+    line, column = place or (None, None)
+    try:
+        call = [sys.executable, "-c", "from diffquantum.compiler import serve; serve()"]
+        done = subprocess.run(call, input=job, capture_output=True, text=True, timeout=seconds, check=False)
+        answer = json.loads(done.stdout) if done.returncode == 0 else None
+    except subprocess.TimeoutExpired:
+        raise SourceError(
+            f"The compiler takes more than {seconds:g} s.",
+            got=calls[0][1],
+            expected="loops that end, or that wait for a measurement",
+            try_="look for a loop of constants that does not end, or give it more time by time_limit=",
+            file=source.file,
+            line=line,
+            column=column,
+        ) from None
+    if answer is None:
+        raise source_error(RuntimeError(done.stderr.strip()[-300:] or f"exit {done.returncode}"), source, place)
+    if isinstance(answer, dict):
+        raise SourceError(answer.pop("what"), **answer)
+    return answer
+
+
+def serve() -> None:
+    """One job of `compile_qir` from the standard input, its answer to the standard output."""
+    source, calls, profile, place = json.loads(sys.stdin.read())
+    try:
+        answer: Any = compile_qir(Source(**source), calls, profile, place and tuple(place))
+    except SourceError as error:
+        parts = ("what", "got", "expected", "try_", "file", "line", "column")
+        answer = {part: getattr(error, part) for part in parts}
+        answer["what"] = re.sub(r" \([^()]*:\d+:\d+\)$", "", answer["what"])  # it is added again
+    print(json.dumps(answer))
 
 
 def may_be_probed(error: SourceError) -> bool:

@@ -6,7 +6,7 @@ import struct
 
 import pyqir
 
-from diffquantum.errors import UnsupportedError
+from diffquantum.errors import SourceError, UnsupportedError
 from diffquantum.ir import FIXED, ROTATIONS, Binary, Const, Expression, Gate, Measure, OutputKind, Reset, Select
 
 MATH = {
@@ -194,6 +194,20 @@ def kind_of(shape: list[tuple[str, int]], kinds: list[str]) -> OutputKind:
     if shape == [("array", len(kinds))] and set(kinds) == {"result"}:
         return "results"
     return "tuple"
+
+
+NONSENSE = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def nonsense(error: Exception) -> SourceError:
+    """The error for a text that the parser refuses, or that contradicts itself."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return SourceError(
+        f"The text is no QIR that makes sense: {lines[0].removeprefix('error: ')}.",
+        got=lines[1].strip() if len(lines) > 1 else type(error).__name__,
+        expected="QIR of one entry point, with every value defined before it is used",
+        try_="compile the program again, or correct this line",
+    )
 
 
 def unsupported(what: str) -> UnsupportedError:

@@ -52,10 +52,10 @@ def _merge(nodes: Sequence[Any], points: np.ndarray) -> Any:
         return _affine(np.array([n.value for n in nodes]), points)
     if any(type(n) is not type(first) for n in nodes):
         raise NotAffine
-    if isinstance(first, Index):
+    if isinstance(first, Index) and len({len(n.table) for n in nodes}) == 1:
         tables = [[Const(v) for v in n.table] for n in nodes]
         index = _merge([n.index for n in nodes], points)
-        return choose(index, [_merge(entries, points) for entries in zip(*tables, strict=True)])
+        return choose(index, [_merge(entries, points) for entries in zip(*tables)])
     if isinstance(first, tuple):
         if len({len(n) for n in nodes}) > 1:
             raise NotAffine

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyqir
 
 from diffquantum.compiler import PARAMETER
-from diffquantum.errors import UnsupportedError
+from diffquantum.errors import GradketError, UnsupportedError
 from diffquantum.flow import Node, structure
 from diffquantum.ir import (
     Assign,
@@ -27,9 +27,11 @@ from diffquantum.opcodes import (
     FLOAT,
     INTEGER,
     MATH,
+    NONSENSE,
     PREDICATE,
     choose,
     kind_of,
+    nonsense,
     opcode_of,
     order,
     plain_pointers,
@@ -60,9 +62,15 @@ def read(
         The structured program.
 
     Raises:
+        SourceError: the text is no QIR.
         UnsupportedError: something in the text has no meaning here.
     """
-    return _Reader(text).program(name, parameters, register, source)
+    try:
+        return _Reader(text).program(name, parameters, register, source)
+    except GradketError:
+        raise
+    except NONSENSE as error:
+        raise nonsense(error) from error
 
 
 class _Reader:
@@ -71,6 +79,8 @@ class _Reader:
     def __init__(self, text: str):
         self.context = pyqir.Context()
         text = plain_pointers(text)
+        if "\0" in text:  # the parser panics
+            raise ValueError("expected text, found the character 0")
         self.module = pyqir.Module.from_ir(self.context, text)
         self.functions = {f.name: f for f in self.module.functions if len(list(f.basic_blocks))}
         self.tables = {name: Table(values) for name, values in tables(text).items()}
@@ -88,7 +98,10 @@ class _Reader:
             yield self.fresh(prefix)
 
     def program(self, name: str, parameters: tuple[str, ...], register: tuple[int, ...], source: str) -> Program:
-        entry = next(f for f in self.module.functions if pyqir.is_entry_point(f))
+        entries = [f for f in self.module.functions if pyqir.is_entry_point(f)]
+        if len(entries) != 1:
+            raise unsupported(f"{len(entries)} entry points")
+        entry = entries[0]
         qubits = pyqir.required_num_qubits(entry) or 0
         body, _ = self.lower(entry.name, ())
         kind = kind_of(self.shape, [k for k, _ in self.outputs])

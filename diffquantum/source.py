@@ -31,6 +31,7 @@ def load(
     fixed: Mapping[str, Any] | None = None,
     check_shots: int = 0,
     register: bool | None = None,
+    time_limit: float | None = None,
 ) -> Program:
     """Load a Q# operation or an OpenQASM 3 program as a differentiable program.
 
@@ -48,6 +49,8 @@ def load(
         fixed: values of the `Int`, `Bool`, `Pauli` and, if wanted, `Double` arguments, by name.
         check_shots: if positive, the exact mean is compared with that many shots of the Q# simulator.
         register: whether the qubits it is given are a register for observables; by default where it returns `Unit`.
+        time_limit: seconds the compiler may take, then in a process of its own; `None` is no limit. It works through
+            loops of constants, and one that never ends keeps it for ever.
 
     Returns:
         The program.
@@ -81,7 +84,7 @@ def load(
         wrapper = f"operation {WRAPPER}() : {operation.returns} {{ {uses} {body} }}"
         checked = f"{{ {uses} {call}; {_readout(bound.allocate)} }}" if unit else f"{{ {uses} {clean} }}"
         call = f"{WRAPPER}()"
-    job = _Job(given, operation, wrapper, call, bound.names, bound.register if keep else ())
+    job = _Job(given, operation, wrapper, call, bound.names, bound.register if keep else (), time_limit)
     program = with_sites(check(job.program()))
     if check_shots:
         crosscheck(program, given, checked, check_shots, measured=unit)
@@ -98,6 +101,7 @@ class _Job:
     call: str
     names: tuple[str, ...]
     register: tuple[int, ...]
+    seconds: float | None
 
     def program(self) -> Program:
         """The program: with opaque parameters; or with loops written out; or from numbers for the parameters."""
@@ -129,7 +133,7 @@ class _Job:
 
     def compile(self, calls: list[tuple[str | None, str]], profile: str = "Adaptive") -> list[str]:
         place = (self.operation.line, self.operation.column) if self.operation.line else None
-        return compile_qir(self.source, calls, profile, place)
+        return compile_qir(self.source, calls, profile, place, self.seconds)
 
     def read(self, qir: str) -> Program:
         return read(qir, self.operation.name.split(".")[-1], self.names, self.register, self.source.text)

@@ -12,19 +12,20 @@ from diffquantum.simulate.gates import unitary
 from diffquantum.tidy import compute
 
 FOLDER = pathlib.Path(__file__).parent / "programs"
+CHECKED = 500  # shots that every compiled program is compared with
 LOOPS, FEATURES = FOLDER / "loops.qs", FOLDER / "features.qs"
 REFERENCE = json.loads((FOLDER.parents[1] / "reference" / "programs.json").read_text())["programs"]
 
 
 @functools.cache
 def loop(name: str) -> ir.Program:
-    """A program of `loops.qs`."""
-    return diffquantum.load(LOOPS, entry=name)
+    """A program of `loops.qs`, compared with the interpreter of Q#."""
+    return diffquantum.load(LOOPS, entry=name, check_shots=CHECKED)
 
 
 @functools.cache
-def feature(name: str, check_shots: int = 0, **settings) -> ir.Program:
-    """A program of `features.qs`."""
+def feature(name: str, check_shots: int = CHECKED, **settings) -> ir.Program:
+    """A program of `features.qs`, compared with the interpreter of Q#."""
     return diffquantum.load(FEATURES, entry=name, check_shots=check_shots, **settings)
 
 

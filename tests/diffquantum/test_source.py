@@ -74,6 +74,18 @@ def test_project(tmp_path):
     assert "spelling" in caught.value.try_
 
 
+def test_time_limit():
+    """A loop of constants that never ends keeps the compiler for ever; errors and programs pass through."""
+    endless = COIN.replace("Ry(t, q);", "mutable n = 0; while n < 5 { Ry(t, q); }")
+    with pytest.raises(SourceError, match="more than 6 s") as caught:
+        diffquantum.load(endless, time_limit=6.0)
+    assert "does not end" in caught.value.try_ and caught.value.line == 1
+    with pytest.raises(SourceError, match="`u` not found") as caught:
+        diffquantum.load(COIN.replace("Ry(t, q)", "Ry(u, q)"), time_limit=100.0)
+    assert caught.value.what.count("source:1:") == 1 and caught.value.line == 1
+    assert diffquantum.load(COIN, time_limit=100.0) == diffquantum.load(COIN)
+
+
 def test_mutable_results():
     """A variable of results keeps its value when the qubit is measured again."""
     text = """operation Last(t : Double) : Int { use q = Qubit(); mutable (c, old) = (Zero, One); mutable n = 0;
