@@ -28,6 +28,12 @@ class Irrep:
         label: Mulliken's name for point groups, a made-up one otherwise.
         dimension: dimension of the representation.
         characters: `[g]`, trace of every element.
+
+    Example:
+        >>> from symmetries import character_table, named_point_group
+        >>> trivial = character_table(named_point_group("C3").group).irreps[0]
+        >>> trivial.dimension, trivial.weights.real.round(3).tolist()
+        (1, [0.333, 0.333, 0.333])
     """
 
     label: str

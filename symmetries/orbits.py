@@ -14,6 +14,12 @@ class Representatives(NamedTuple):
     `states` `[..., sites]`: the configuration of lowest basis index in each orbit. `elements` `[...]`: an element of
     the group that brings the given configuration there. `norms` `[...]`: length of the projected configuration,
     $\\sqrt{\\langle x|P|x\\rangle}$, the same all over an orbit when the irrep has dimension one.
+
+    Example:
+        >>> import qml, symmetries
+        >>> sector = symmetries.Sector(symmetries.translation_group(qml.lattice.Chain(3)))
+        >>> sector.representatives([[-1, 1, 1], [1, 1, 1]]).states.tolist()
+        [[1, 1, -1], [1, 1, 1]]
     """
 
     states: np.ndarray

@@ -32,6 +32,14 @@ class Evolution(eqx.Module):
     time a rigorous bound on the distance of every vector from the exact one; in imaginary time each step's error is
     relative to the vector it started from. Of an operator that depends on time, it is the sum of the estimated errors
     of all steps.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.exact import evolve
+        >>> from qml.operator import PauliSum
+        >>> run = evolve(PauliSum({"Z": 1.0}), jnp.array([2.0, 0.0]), [0.0, 1.0], imaginary=True)
+        >>> run.vectors[1].tolist(), (run.log_norms - jnp.log(2.0)).round(12).tolist()
+        ([1.0, 0.0], [0.0, -1.0])
     """
 
     times: Float[Array, " times"]

@@ -34,6 +34,13 @@ class SpectralFunction(eqx.Module):
     a dense spectrum stand for all levels near them. `values` are $A(\omega)$ with broadening $\eta$ at the
     frequencies asked for, and `error` bounds their distance from the exact ones, rounding aside. `total` is
     $\langle 0|A^\dagger A|0\rangle = \int A\, d\omega$. Of a degenerate ground state all is averaged over its vectors.
+
+    Example:
+        >>> from qml.exact import spectral_function
+        >>> from qml.operator import PauliSum
+        >>> found = spectral_function(PauliSum({"X": -1.0}), PauliSum({"Z": 1.0}))
+        >>> float(found.moment(1).round(10)), complex(found.correlation([0.0])[0].round(10))
+        (2.0, (1+0j))
     """
 
     omega: Float[Array, " frequencies"]

@@ -29,6 +29,13 @@ class SteadyState(eqx.Module):
     r"""A density matrix with $\mathcal L \rho = 0$: `residual` is the Frobenius norm of $\mathcal L \rho$.
 
     `lowest` is the smallest eigenvalue of the density matrix, as found (negative only by rounding).
+
+    Example:
+        >>> from qml.exact import Lindbladian, steady_state
+        >>> from qml.operator import PauliSum
+        >>> state = steady_state(Lindbladian(PauliSum({"Z": 0.5}), [PauliSum({"X": 0.5, "Y": -0.5j})]))
+        >>> state.density.real.round(12).tolist(), bool(state.residual < 1e-12)
+        ([[0.0, 0.0], [0.0, 1.0]], True)
     """
 
     density: Complex[Array, "size size"]

@@ -22,6 +22,13 @@ class ThermalState(eqx.Module):
 
     `levels`, `vectors` and `weights` are the eigenvalues of H, its eigenvectors as rows and their probabilities; in a
     symmetry sector those of its `basis`, in which a multiplet counts once.
+
+    Example:
+        >>> from qml.exact import thermal_state
+        >>> from qml.operator import PauliSum
+        >>> state = thermal_state(PauliSum({"Z": -1.0}), beta=1.0)
+        >>> round(float(state.weights[0]), 6), round(float(state.density()[0, 0]), 6)
+        (0.880797, 0.880797)
     """
 
     beta: Float[Array, ""]

@@ -26,6 +26,13 @@ class Compacted(eqx.Module):
     Slots that are not used come last: their row is `batch` (out of range, so that a scatter with `mode="drop"` leaves
     them out), their element zero and their configuration a copy of the last one of the batch. If there are more
     elements than slots, `count > capacity` and all elements are NaN: nothing that is computed from them looks right.
+
+    Example:
+        >>> import numpy as np
+        >>> from qml.operator import PauliSum
+        >>> found = PauliSum({"XX": 0.5, "YY": 0.5}).compacted(np.array([[1, 1], [1, -1]]), 2)
+        >>> int(found.count), found.rows.tolist(), found.states[0].tolist(), found.elements.tolist()
+        (1, [1, 2], [-1, 1], [1.0, 0.0])
     """
 
     rows: Int[Array, " capacity"]

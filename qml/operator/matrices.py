@@ -26,6 +26,13 @@ class LocalOperator(AbstractOperator):
     The places and the pattern of zeros are static, the matrix elements are traced. Matrices on the same sites are
     added up, and elements of different matrices that lead to the same neighbour share one slot. Build it with
     `from_terms`.
+
+    Example:
+        >>> from qml.hilbert import Spin
+        >>> from qml.operator import LocalOperator, spin_matrices
+        >>> raising = spin_matrices(1)["X"] + 1j * spin_matrices(1)["Y"]
+        >>> LocalOperator.from_terms([(raising, (0,), 0.5)], Spin(1, s=1)).is_hermitian
+        False
     """
 
     blocks: tuple[Inexact[Array, "_ _ _"], ...]  # terms, rows, rows of each
