@@ -15,11 +15,15 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 import optax
 
 import diffquantum
 import drivers
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 
 SOURCE = """
 operation Turn(a : Double, b : Double, c : Double, q : Qubit) : Unit is Adj { Rz(a, q); Ry(b, q); Rz(c, q); }
@@ -95,18 +99,10 @@ def step(t, memory, key):
 
 optimizer = optax.adam(0.2)
 t, memory, key, path = start, optimizer.init(start), jax.random.key(0), [float(loss(start))]
-for _ in range(3 if arguments.small else 40):
+for _ in range(0 if arguments.small else 40):
     t, memory, key = step(t, memory, key)
     path.append(float(loss(t)))
 print(f"shots: {shots} a value and a gradient, pilot counted: loss {path[-1]:.2e} after {len(path) - 1} steps")
-
-try:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-except ImportError:
-    raise SystemExit("No picture: pip install matplotlib") from None
 
 figure, axes = plt.subplots(figsize=(5.5, 3.8), layout="constrained")
 axes.semilogy(np.asarray(fit.history["energy"]).ravel(), label="exact gradient, Adam 0.1")

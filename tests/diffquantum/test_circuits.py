@@ -7,6 +7,7 @@ import pytest
 from scipy.linalg import expm
 
 from diffquantum.errors import UnsupportedError
+from diffquantum.estimate.allocation import allocate
 from diffquantum.estimate.circuits import Band, band, certify_minimum, rotosolve, safe_step
 from diffquantum.estimate.records import robust_normalise, signature, two_sample_test
 from diffquantum.ir import Binary, Const, Gate, Measure, Parameter, Program, Var
@@ -226,3 +227,18 @@ def test_order_of_events_is_seen(repeats):
         two_sample_test(np.zeros((5, 3, 2)), np.zeros((5, 4, 2)))
     with pytest.raises(ConfigError):
         two_sample_test(np.zeros((1, 3, 2)), np.zeros((5, 3, 2)))
+
+
+def test_shots_are_allocated_by_spread():
+    """The best of all splits of 40 shots, the least for those without spread, and bad input."""
+    variances = np.array([4.0, 1.0, 0.25])
+    found = allocate(variances, 40)
+    splits = [(a, b, 40 - a - b) for a in range(2, 37) for b in range(2, 39 - a)]
+    cost = min(np.sum(variances / np.array(s)) for s in splits)
+    assert found.sum() == 40 and np.sum(variances / found) <= cost * 1.01
+    assert allocate([0.0, 1.0, 2.0], 10, least=3).tolist() == [3, 3, 4]
+    assert allocate([0.0, 0.0], 7).sum() == 7
+    assert allocate([1.0, 1.0], 100, weights=[1.0, 9.0]).tolist() == [25, 75]
+    for bad in (([1.0, -1.0], 10), ([1.0, np.nan], 10), ([1.0, 1.0], 3), ([], 3)):
+        with pytest.raises(ConfigError):
+            allocate(*bad)
