@@ -99,16 +99,22 @@ def _free(out: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def ground_state(out: pathlib.Path, small: bool) -> list[Row]:
-    """The frustrated J1-J2 square lattice, J2/J1 = 0.5, by VMC with a symmetric network."""
+    """The frustrated J1-J2 square lattice, J2/J1 = 0.5, by VMC with a machine projected on the symmetric sector."""
     lattice = qml.lattice.Square(4, 2 if small else 4, periodic=(True, not small))
     hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
     hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.5)
     exact = float(qml.exact.ground_state(hamiltonian).energies[0])
     sector = symmetries.Sector(symmetries.space_group(lattice), momentum=(0, 0))
-    ansatz = qml.ansatz.GCNN(sector, layers=3, features=2, rngs=nnx.Rngs(0))
-    state = qml.MCState(ansatz, hilbert, samples=512, chains=128, key=jax.random.key(1))
-    driver = VMC(hamiltonian, optax.sgd(0.1), precondition=qml.estimate.SR(shift=1e-3))
-    result = driver.run(state, steps=60 if small else 160, out=out)
+    machine = qml.ansatz.RBM(hilbert, dtype=complex, std=0.05, rngs=nnx.Rngs(0))
+    ansatz = qml.ansatz.Symmetrised(machine, sector) * qml.ansatz.MarshallSign(hilbert, lattice)
+    if small:  # few enough configurations to sum over
+        state = qml.FullSumState(ansatz, hilbert)
+    else:
+        state = qml.MCState(ansatz, hilbert, samples=256, chains=64, key=jax.random.key(1))
+    steps = 50
+    rate = optax.cosine_decay_schedule(0.2, steps, 0.15)  # to 0.03
+    driver = VMC(hamiltonian, optax.sgd(rate), precondition=qml.estimate.SR(shift=1e-3))
+    result = driver.run(state, steps=steps, out=out)
     plot.energy(result.history, exact, out=out / "plots" / "energy.png", title="J1-J2 square lattice, J2 / J1 = 0.5")
     per_site = result.energy / lattice.n_sites
     return [
