@@ -20,7 +20,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from derivatives import CASES as DERIVATIVES
 from direct_sampling import CASES as DIRECT
+from gibbs_states import CASES as GIBBS
 from metric import CASES as METRIC
 from networks import CASES as NETWORKS
 from samplers import CASES as SAMPLERS
@@ -283,7 +285,9 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
     **NETWORKS,
     **SAMPLERS,
     **DIRECT,
+    **GIBBS,
     **METRIC,
+    **DERIVATIVES,
 }
 
 
