@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Int
 
@@ -87,7 +86,7 @@ class Automorphisms:
         return self.generators[(self.generators[:, first] == first).all(axis=1)]
 
 
-def automorphisms(graph: nx.Graph, color: str | None = "color") -> Automorphisms:
+def automorphisms(graph: Any, color: str | None = "color") -> Automorphisms:
     """Generators and order of the automorphism group of a graph.
 
     Args:
@@ -153,7 +152,7 @@ class _Colors(NamedTuple):
     trace: bytes
 
 
-def _tables(graph: nx.Graph, color: str | None) -> tuple[np.ndarray, ...]:
+def _tables(graph: Any, color: str | None) -> tuple[np.ndarray, ...]:
     nodes = list(graph.nodes)
     if not nodes:
         raise SymmetryError(

@@ -6,7 +6,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import networkx as nx
 import numpy as np
 
 from qml._core.errors import ShapeError, SpaceError
@@ -258,6 +257,8 @@ def staggered(lattice: Any) -> Float[np.ndarray, " sites"]:
         >>> staggered(Square(2, 2, periodic=False)).tolist()
         [1.0, -1.0, -1.0, 1.0]
     """
+    import networkx as nx
+
     try:
         graph = lattice.to_networkx()
         color: dict = {}

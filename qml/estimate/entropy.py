@@ -20,7 +20,6 @@ from qml.estimate.pairs import log_psi_where
 from qml.estimate.plan import rows_at_once
 from qml.estimate.samples import Samples
 from qml.estimate.stats import Stats
-from qml.exact.reduced import entanglement_entropy
 from qml.hilbert import AbstractHilbert
 from qml.sampler.library import default_sampler
 
@@ -98,6 +97,8 @@ def renyi2(
 
 @jax.jit(static_argnums=(0, 1))
 def _exact(hilbert: AbstractHilbert, sites: tuple[int, ...], samples: Samples) -> Stats:
+    from qml.exact.reduced import entanglement_entropy
+
     phase = jnp.exp(1j * samples.log_psi.imag) if jnp.iscomplexobj(samples.log_psi) else 1.0
     return Stats.exact(entanglement_entropy(jnp.sqrt(samples.weights) * phase, hilbert, sites, order=2))
 

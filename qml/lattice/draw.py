@@ -3,7 +3,6 @@
 import itertools
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from qml._core.errors import ShapeError, need
@@ -41,6 +40,8 @@ def draw(lattice: Lattice | Graph, ax: Any = None, order: int = 1) -> Any:
     if ax is None:
         ax = need("matplotlib.pyplot", "plot").subplots()[1]
     if isinstance(lattice, Graph):
+        import networkx as nx
+
         layout = nx.spring_layout(lattice.to_networkx(), seed=0)
         positions = np.array([layout[i] for i in range(lattice.n_sites)]).reshape(-1, 2)
         edges = lattice.edges(order)

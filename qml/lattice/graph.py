@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Complex, Float
 
@@ -41,6 +40,8 @@ class Graph:
 
     @cached_property
     def _distances(self) -> Float[np.ndarray, "sites sites"]:
+        import networkx as nx
+
         steps = np.full((self.n_sites, self.n_sites), np.inf)
         for source, lengths in nx.all_pairs_shortest_path_length(self.to_networkx()):
             steps[source, list(lengths)] = list(lengths.values())
@@ -131,8 +132,10 @@ class Graph:
         cover = Cover(self.n_sites, [(i, j, ()) for i, j in self.pairs], longest // 2)
         return elementary_rings(cover, longest, lambda ring: 0.0)[0]
 
-    def to_networkx(self) -> nx.Graph:
+    def to_networkx(self) -> Any:
         """The same graph in NetworkX; colours and phases are the attributes `color` and `phase` of its edges."""
+        import networkx as nx
+
         graph = nx.Graph()
         graph.add_nodes_from(range(self.n_sites))
         graph.add_edges_from(self.pairs)
@@ -147,7 +150,7 @@ class Graph:
         return draw(self, ax=ax, order=order)
 
 
-def from_networkx(graph: nx.Graph) -> Graph:
+def from_networkx(graph: Any) -> Graph:
     """Sites and edges of a NetworkX graph.
 
     Args:
@@ -168,6 +171,8 @@ def from_networkx(graph: nx.Graph) -> Graph:
         >>> ring.edges(color="x"), ring.edge_phases().real.tolist()
         (((0, 1), (0, 2), (1, 2)), [1.0, -1.0, 1.0])
     """
+    import networkx as nx
+
     if graph.is_directed() or graph.is_multigraph() or nx.number_of_selfloops(graph) or len(graph) == 0:
         raise ShapeError(
             "Only simple graphs have bonds that can be listed once.",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
@@ -440,8 +439,10 @@ class Lattice:
         """
         return adjacency(self._bonds(order).edges, self.n_sites)
 
-    def to_networkx(self, order: int = 1) -> nx.Graph:
+    def to_networkx(self, order: int = 1) -> Any:
         """The lattice as a graph: nodes `0 .. n_sites - 1` with their position as `pos`, edges of the given order."""
+        import networkx as nx
+
         graph = nx.Graph()
         graph.add_nodes_from((i, {"pos": tuple(r)}) for i, r in enumerate(self.positions.tolist()))
         bonds = self._bonds(order)

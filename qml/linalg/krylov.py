@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
 from qml._core.errors import ConvergenceError
 from qml._core.types import Array, Inexact
@@ -167,6 +166,8 @@ def _levels(run: _Run, start: Any) -> tuple[list[Any], float, float]:
     """Lowest levels in the complement of the known vectors: orthonormal vectors, a lower bound, the size of the map."""
     kept: list[_Step] = []
     alphas, betas, last, norm, ended = [], [], _LONGEST, 0.0, False
+    import scipy.linalg
+
     for step in _steps(run, start):
         alphas.append(step.alpha)
         betas.append(step.beta)

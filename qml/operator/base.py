@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 
 from qml._core.chunk import map_chunks
 from qml._core.errors import DataError, ShapeError, SpaceError
@@ -185,6 +184,8 @@ class AbstractOperator(eqx.Module):
 
     def to_sparse(self) -> Any:
         """The matrix as `scipy.sparse.csr_array`, without stored zeros."""
+        import scipy.sparse
+
         columns, elements, diagonal = (np.asarray(a) for a in table(self))
         size, groups = elements.shape
         data = np.concatenate([diagonal[:, None], elements], axis=1)

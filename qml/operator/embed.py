@@ -10,7 +10,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 
 from qml._core.errors import SpaceError
 from qml._core.types import Array, Configurations, Inexact, Int
@@ -384,6 +383,8 @@ def _moves(operator: TensorSum, term: Sequence[AbstractOperator | None], x: Arra
 
 def _leak(operator: TensorSum, hilbert: AbstractHilbert, x: Array) -> float:
     """Largest element from configurations of a space to one outside, those of all terms added up."""
+    import scipy.sparse
+
     neighbours, elements = operator.connected(x)
     product = product_below(hilbert)
     columns = np.asarray(product.states_to_indices(neighbours)).ravel()

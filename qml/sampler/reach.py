@@ -6,8 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from qml._core.errors import SpaceError
 from qml._core.types import Array, Int
@@ -61,6 +59,9 @@ def count_pieces(rule: Any, hilbert: Any) -> int:
         x = jnp.repeat(hilbert.indices_to_states(numbers), len(grid), axis=0)
         uniforms = jnp.tile(jnp.asarray(grid), (len(numbers), 1))
         return hilbert.states_to_indices(rule.propose(uniforms, x, hilbert))
+
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
     rows, columns = [], []
     for start in range(0, size, chunk):
