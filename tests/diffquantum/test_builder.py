@@ -36,7 +36,7 @@ def count():
     return b.build(n)
 
 
-@pytest.mark.parametrize(("make", "theta"), [(rus, [1.0, 0.7]), (count, [1.0])])
+@pytest.mark.parametrize(("make", "theta"), [(rus, [1.0, 0.7]), pytest.param(count, [1.0], marks=pytest.mark.slow)])
 def test_same_as_compiled(make, theta):
     """The statements of the compiled program, the published value, and text that reads back."""
     program = make()

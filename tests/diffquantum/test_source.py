@@ -74,6 +74,7 @@ def test_project(tmp_path):
     assert "spelling" in caught.value.try_
 
 
+@pytest.mark.slow
 def test_time_limit():
     """A loop of constants that never ends keeps the compiler for ever; errors and programs pass through."""
     endless = COIN.replace("Ry(t, q);", "mutable n = 0; while n < 5 { Ry(t, q); }")
