@@ -78,8 +78,8 @@ def _kernel(
     found = _entering_once(ansatz, params) if layers else ()
     out = _raw(ansatz, params, samples.x, chunk, found, scale)
     root, components = jnp.sqrt(samples.weights), out.shape[0]
-    mean = jnp.einsum("asbt,s->abt", out, samples.weights)
-    both = jnp.einsum("abt,t->ab", mean, samples.weights)
+    mean = jnp.sum(out * samples.weights[None, :, None, None], axis=1)  # no product: the kernel need not be held twice
+    both = jnp.sum(mean * samples.weights[None, None, :], axis=2)
     centred = out - mean[:, None] - mean.transpose(1, 2, 0)[:, :, :, None] + both[:, None, :, None]
     centred = centred * root[None, :, None, None] * root[None, None, None, :]
     return centred.reshape(components * len(root), -1)

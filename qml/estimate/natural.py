@@ -14,7 +14,7 @@ from qml.ansatz.bridge import Ansatz
 from qml.estimate.metric import residual
 from qml.estimate.precondition import AbstractPreconditioner, Direction, check_noise, check_positive, said
 from qml.estimate.samples import Samples
-from qml.estimate.solve import Filter, invert, lower_gram
+from qml.estimate.solve import Filter, invert, upper_gram
 from qml.estimate.system import METHODS, Options, solve_system
 
 _BLOCKS = (None, "layer", "leaf")
@@ -182,8 +182,8 @@ class SR(AbstractPreconditioner):
 def _solve(rule: SR, rows: Array, right: Array) -> Array:
     rows, right, options = rows.astype(real_dtype()), right.astype(real_dtype()), rule.options
     if rule.method in OVER_SAMPLES or (rule.method not in ("sr", "dense") and rows.shape[0] < rows.shape[1]):
-        return invert(lambda: lower_gram(rows), right, options.filter) @ rows
-    return invert(lambda: lower_gram(rows.T), right @ rows, options.filter)
+        return invert(lambda: upper_gram(rows), right, options.filter) @ rows
+    return invert(lambda: upper_gram(rows.T), right @ rows, options.filter)
 
 
 @jax.jit(static_argnums=1)

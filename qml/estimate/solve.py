@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 
 from qml._core.types import Array
 
@@ -20,14 +19,14 @@ class Filter(NamedTuple):
     snr: Any = None
 
 
-def lower_gram(rows: Array, depth: int = 2) -> Array:
-    """Lower triangle of `rows @ rows.T`, without most of the upper one: halves of halves."""
+def upper_gram(rows: Array, depth: int = 2) -> Array:
+    """Upper triangle of `rows @ rows.T`, without most of the lower one: halves of halves."""
     half = rows.shape[0] // 2
     if depth == 0 or half < _SMALL:
         return rows @ rows.T
     top, bottom = rows[:half], rows[half:]
-    corner = jnp.zeros((half, rows.shape[0] - half), rows.dtype)
-    return jnp.block([[lower_gram(top, depth - 1), corner], [bottom @ top.T, lower_gram(bottom, depth - 1)]])
+    corner = jnp.zeros((rows.shape[0] - half, half), rows.dtype)
+    return jnp.block([[upper_gram(top, depth - 1), top @ bottom.T], [corner, upper_gram(bottom, depth - 1)]])
 
 
 def invert(
@@ -36,7 +35,7 @@ def invert(
     r"""The regularised solution of a system with a positive matrix.
 
     Args:
-        matrix: makes the matrix; its lower triangle is read.
+        matrix: makes the matrix; its upper triangle is read.
         right: right side.
         rule: how it is regularised.
         signal: signal to noise of each mode, from the eigenvectors `[n, modes]`; needed where `rule.snr` is set.
@@ -46,7 +45,7 @@ def invert(
     """
     if rule.cutoff is None and rule.snr is None:
         return solve_shifted(matrix, right, jnp.asarray(rule.shift, right.dtype))
-    values, vectors = jnp.linalg.eigh(matrix(), UPLO="L", symmetrize_input=False)
+    values, vectors = jnp.linalg.eigh(matrix().T, UPLO="L", symmetrize_input=False)
     weight = _inverse(values, rule)
     if rule.snr is not None and signal is not None:
         ratio = signal(vectors)
@@ -78,16 +77,17 @@ def signal_to_noise(modes: Array, right: Array, components: int) -> Array:
 
 
 def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Array:
-    """Cholesky solve of a positive matrix given by its lower triangle; by eigenvalues cut at zero where that fails.
+    """Cholesky solve of a positive matrix given by its upper triangle; by eigenvalues cut at zero where that fails.
 
-    The matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens.
+    The matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens. LAPACK reads
+    columns: the upper triangle by rows is its lower triangle by columns, and nothing is transposed.
     """
-    made = matrix()
+    made = matrix().T
     factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=made.dtype), symmetrize_input=False)
     x = jax.scipy.linalg.cho_solve((factor, True), right)
 
     def by_eigenvalues() -> Array:
-        again = matrix()
+        again = matrix().T
 
         def solve() -> Array:
             values, vectors = jnp.linalg.eigh(again, UPLO="L", symmetrize_input=False)
@@ -105,7 +105,7 @@ def solve_refined(narrow: Array, rows: Array, right: Array, shift: Array, rounds
     exact products, which cost as little as one step of an iterative solver.
     """
     wide = right.dtype
-    made = lower_gram(narrow).astype(wide)
+    made = upper_gram(narrow).astype(wide).T
     factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=wide), symmetrize_input=False)
 
     def product(y: Array) -> Array:
@@ -121,7 +121,7 @@ def solve_refined(narrow: Array, rows: Array, right: Array, shift: Array, rounds
     y, rest, _ = jax.lax.while_loop(lambda s: (jnp.linalg.norm(s[1]) > enough) & (s[2] < rounds), refine, first)
 
     def again() -> Array:
-        return solve_shifted(lambda: lower_gram(rows), right, shift)
+        return solve_shifted(lambda: upper_gram(rows), right, shift)
 
     return jax.lax.cond(jnp.linalg.norm(rest) <= 10 * enough, lambda: y, again)
 
@@ -134,6 +134,8 @@ def solve_by_products(
     Solved as $(S/\lambda + 1)\,y = F/|F|$, whose solution is never longer than one, so that one tolerance holds for
     the rest and for the step alike. The rest is that of the result, so the caller can say whether it is small.
     """
+    import lineax as lx
+
     size = jnp.linalg.norm(right)
     unit = jnp.where(size > 0, right / jnp.where(size > 0, size, 1.0), right)
     operator = lx.FunctionLinearOperator(

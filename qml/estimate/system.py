@@ -17,10 +17,10 @@ from qml.estimate.samples import Samples
 from qml.estimate.solve import (
     Filter,
     invert,
-    lower_gram,
     signal_to_noise,
     solve_by_products,
     solve_refined,
+    upper_gram,
 )
 
 METHODS = {
@@ -158,7 +158,7 @@ def _solve(
         def signal(v: Array) -> Array:
             return signal_to_noise(matrix @ v, right, components)
 
-        z = invert(lambda: lower_gram(matrix.T), force, rule, signal)
+        z = invert(lambda: upper_gram(matrix.T), force, rule, signal)
         turned = rows.push(z)
         rest = none if _eigen(rule) else _relative(force - turned @ matrix - shift * z, force)
     else:
@@ -170,7 +170,7 @@ def _solve(
         else:
 
             def make() -> Array:
-                return lower_gram(rows.matrix)
+                return upper_gram(rows.matrix)
 
         narrow: Any = rows.narrow
         if narrow is not None and not _eigen(rule):
