@@ -6,16 +6,20 @@ import types
 
 _NAMES = {
     "Builder": "builder",
+    "Analysis": "analysis",
     "DifferentiationError": "errors",
+    "Noise": "simulate.noise",
     "Program": "ir",
     "ProgramError": "errors",
     "Roulette": "estimate",
     "SourceError": "errors",
     "TerminationError": "errors",
     "UnsupportedError": "errors",
+    "analyse": "analysis",
     "derivative": "transform",
     "expectation": "expectation",
     "load": "source",
+    "weakest_precondition": "heisenberg",
     "to_openqasm": "emit_openqasm",
 }
 

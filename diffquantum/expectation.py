@@ -12,6 +12,7 @@ from diffquantum.estimate import Roulette, SampledExpectation, sampled
 from diffquantum.estimate.sampled import pauli_terms
 from diffquantum.ir import Program
 from diffquantum.simulate.density import Exact, Termination, never_ends
+from diffquantum.simulate.noise import Noise
 from diffquantum.transform.simplify import number
 from qml._core.errors import ConfigError, ShapeError, SpaceError
 from qml._core.precision import require_x64
@@ -19,7 +20,11 @@ from qml._core.types import Array
 
 
 def expectation(
-    program: Program, observable: Any = None, shots: int | None = None, loops: Roulette | None = None
+    program: Program,
+    observable: Any = None,
+    shots: int | None = None,
+    loops: Roulette | None = None,
+    noise: Noise | None = None,
 ) -> "Expectation | SampledExpectation":
     r"""The expected value of a program as a function of its parameters.
 
@@ -33,6 +38,7 @@ def expectation(
             then it is the mean of that (`Result[]`: the number with those bits, first bit lowest).
         shots: shots of one estimate; `None` for the exact value.
         loops: how the sampled gradient chooses where to insert its shift; `None` is `Roulette()`.
+        noise: what follows every gate, in the exact semantics; `None` is nothing.
 
     Returns:
         `Expectation`, called with theta `[params]`; or with `shots` an object called with theta and a key, and its
@@ -57,6 +63,13 @@ def expectation(
     Source: semantics of quantum while programs; derivative by the implicit function theorem.
     """
     terms = _terms(program, observable)
+    if shots is not None and noise is not None:
+        raise ConfigError(
+            "Shots are drawn without noise.",
+            got=f"shots={shots}, noise={noise}",
+            expected="noise only in the exact semantics",
+            try_="expectation(program, observable, noise=...)",
+        )
     if shots is not None:
         return sampled(program, observable, shots, loops)
     if loops is not None:
@@ -67,7 +80,7 @@ def expectation(
             try_="expectation(program, observable, shots=1000, loops=...)",
         )
     require_x64("An exact expectation")
-    return Expectation(program, terms)
+    return Expectation(program, terms, noise)
 
 
 def _terms(program: Program, observable: Any) -> tuple[tuple[str, ...], Array] | None:
@@ -94,12 +107,13 @@ class Expectation:
     Args:
         program: the program.
         terms: strings and coefficients of the observable, or `None`.
+        noise: what follows every gate.
     """
 
-    def __init__(self, program: Program, terms: tuple[tuple[str, ...], Array] | None):
+    def __init__(self, program: Program, terms: tuple[tuple[str, ...], Array] | None, noise: Noise | None = None):
         self.program = program
         strings, self.coefficients = terms or (("",), jnp.ones(1))
-        self.exact = Exact(program, (number(program),), strings=strings)
+        self.exact = Exact(program, (number(program),), noise=noise, strings=strings)
         self.arrays = {name: jnp.asarray(a) for name, a in self.exact.arrays().items()}
         self.function = jax.jit(self._value)
 
@@ -111,6 +125,7 @@ class Expectation:
 
     def _value(self, theta: Array, coefficients: Array, arrays: dict) -> Array:
         """The value, not a number where a loop does not end."""
+        arrays = jax.lax.optimization_barrier(arrays)  # else the compiler folds them as constants
         means, ends = self.exact.values(theta, arrays)
         return jnp.dot(coefficients, means[:, 0]) * jnp.where(ends, 1.0, jnp.nan)
 

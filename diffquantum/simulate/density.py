@@ -176,6 +176,20 @@ class Exact:
                 raise never_ends(self.termination(theta).radius, float(mass))
             return self.outputs(parts, numbers, arrays, np)[0]
 
+    def backwards(self, theta: Any, coefficients: np.ndarray) -> np.ndarray:
+        """The mean of a sum of strings times the first output, for each input `[inputs]`: the adjoint."""
+        assert self.system is not None
+        numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)
+        reading, weights = self.reading, self.weights
+        part = np.zeros(len(self.graph.ends) * len(self.payload.monomials))
+        first = weights["output"] == 0
+        value = (weights["factor"] * numbers[weights["factor_number"]])[first]
+        np.add.at(part, weights["factor_part"][first], value)
+        right = np.zeros(self.system.space.unknowns)
+        np.add.at(right, reading["at"], (coefficients @ reading["components"]) * part[reading["part"]])
+        with _quietly():
+            return self.system.space.start.T @ self.system.solve(numbers, right)
+
     def termination(self, theta: Any) -> Termination:
         """Spectral radius and mean number of turns of the loops at concrete parameters."""
         numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)

@@ -48,12 +48,14 @@ class System:
         s = self.space
         return _sparse(s.rows, s.columns, s.values * numbers[s.which], s.unknowns)
 
-    def solve(self, numbers: np.ndarray) -> np.ndarray:
-        """The solution for the first input, not a number where there is none."""
-        s, data = self.space, self.space.values * numbers[self.space.which]
-        solve = functools.partial(_host_solve, False, s.rows, s.columns, data)
-        matrix = self.matrix(numbers)
-        return _refined(lambda _, b: solve(b), False, lambda y: y - matrix @ y, s.start[:, 0])
+    def solve(self, numbers: np.ndarray, adjoint: np.ndarray | None = None) -> np.ndarray:
+        """The solution for the first input, or of the transposed system; not a number where there is none."""
+        s, matrix = self.space, self.matrix(numbers)
+        solve = functools.partial(_host_solve, rows=s.rows, columns=s.columns, data=s.values * numbers[s.which])
+        if adjoint is not None:
+            matrix = matrix.T
+        right = s.start[:, 0] if adjoint is None else adjoint
+        return _refined(lambda t, b: solve(t, right=b), adjoint is not None, lambda y: y - matrix @ y, right)
 
     def spectral_radius(self, numbers: np.ndarray) -> float:
         """Largest absolute eigenvalue of $M$."""
