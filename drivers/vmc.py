@@ -105,6 +105,7 @@ class VMC(AbstractDriver):
         here = {name: carry[name] for name in ("state", "memory", "metric")}
         state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
+        samples, local = jax.lax.optimization_barrier((samples, local))  # the kernel of the solve is not made before
         health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
         info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
         energy, floor = info["energy"], carry["floor"]
