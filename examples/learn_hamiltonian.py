@@ -24,6 +24,7 @@ driver = drivers.QPMD(qml.gibbs.DataObjective(shots), step_size=0.5)
 result = driver.run(model, steps=100, out="runs/learn_hamiltonian")
 learned = result.state.hamiltonian(beta=1.0)
 print(result)
+print(f"goodness of fit: {qml.gibbs.goodness_of_fit(result.state, shots, len(theta)).total:.2f} sigma")
 print("  term      learned      true      z")
 for k, term in enumerate(learned.terms):
     found = learned.coefficients[k]

@@ -112,6 +112,18 @@ def test_likelihood_reaches_the_fisher_bound(name):
     assert abs(deviance.mean() - 162) < 4.5 * np.sqrt(2 * 162 / 24) + 10 * (name[-3] == "1")
 
 
+@pytest.mark.slow
+def test_intervals_cover_and_shots_are_saved():
+    """200 repetitions of 1e5 shots (scale 0.5): error within 1.1 of the bound, coverage 93 to 97 %, shots saved."""
+    errors, spreads, _, row = repeat("n=3 scale=0.5", "likelihood", 100_000, 200)
+    ratio = np.mean(errors**2) * 100_000 / row["rmse_sqrtN_mle"] ** 2
+    coverage = np.mean(np.abs(errors) < 1.96 * spreads)
+    moments, *_ = repeat("n=3 scale=0.5", "moments", 100_000, 200)
+    saved = np.mean(moments**2) / np.mean(errors**2)
+    print(f"MSE over bound {ratio:.3f}, coverage {coverage:.4f}, shots saved {saved:.3f}")
+    assert ratio < 1.1 and 0.93 < coverage < 0.97 and saved > 1.25
+
+
 def test_moments_reach_their_own_bound():
     errors, spreads, infos, row = repeat("n=3 scale=0.5", "moments", 300_000, 24)
     assert all(float(i["kept"]) == 1 for i in infos)
