@@ -18,6 +18,7 @@ _NAMES = {
     "analyse": "analysis",
     "derivative": "transform",
     "expectation": "expectation",
+    "fubini_study": "metric",
     "load": "source",
     "weakest_precondition": "heisenberg",
     "to_openqasm": "emit_openqasm",
