@@ -134,7 +134,8 @@ def _streamed(values: Values, batch: int, count: int, targets: list[SectorBasis]
 
 def real_part(values: np.ndarray) -> np.ndarray:
     """Real numbers where nothing else but rounding is left."""
-    return values if np.any(np.abs(values.imag) > 1e-14 * np.abs(values).max(initial=0)) else values.real
+    real, imaginary = np.real(values), np.imag(values)
+    return values if np.any(np.abs(imaginary) > 1e-14 * np.abs(values).max(initial=0)) else real
 
 
 def _all_digits(basis: SectorBasis) -> Iterator[np.ndarray]:

@@ -201,7 +201,8 @@ def _outside(operator: AbstractOperator, source: AbstractHilbert, target: Abstra
 
     def larger(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         index = jnp.minimum(i * _CHUNK + jnp.arange(_CHUNK), source.size - 1)
-        return tuple(jnp.maximum(a, jnp.max(b)) for a, b in zip(found, rows(source.indices_to_states(index))))
+        lost, sizes = rows(source.indices_to_states(index))
+        return jnp.maximum(found[0], jnp.max(lost)), jnp.maximum(found[1], jnp.max(sizes))
 
     if source.size <= _CHUNK:
         lost, largest = (jnp.max(part) for part in rows(source.all_states()))

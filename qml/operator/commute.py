@@ -126,7 +126,7 @@ def image_terms(operator: AbstractOperator, action: Any, g: int) -> tuple[Terms,
     return dict(zip(keys, np.asarray(operator.coefficients).tolist())), maps
 
 
-def _broken_strings(operator: AbstractOperator, action: Any, g: int) -> list[str] | None:
+def _broken_strings(operator: Any, action: Any, g: int) -> list[str] | None:
     """What an element does to the strings of a sum, where that differs; `None` if the strings do not tell."""
     terms = image_terms(operator, action, g)
     if terms is None:

@@ -10,7 +10,7 @@ import pytest
 
 import symmetries
 from qml._core.errors import ConvergenceError, GradketError, ShapeError, SpaceError, SymmetryError
-from qml.exact import EigenResult, SectorBasis, between, ground_state, spectral_function, spectrum
+from qml.exact import EigenResult, SectorBasis, between, ground_state, spectral_function, spectrum, transitions
 from qml.exact.transitions import product
 from qml.hilbert import Boson, Spin, SpinlessFermion
 from qml.lattice import Chain
@@ -258,6 +258,15 @@ def test_first_configurations_of_orbits_say_all(kind, monkeypatch):
         for rows, target in zip(found, targets):
             np.testing.assert_allclose(rows[0], target.project(whole), atol=1e-13)
     assert looked == [1] and max(float(np.linalg.norm(rows[0])) for rows in found) > 0.1
+
+
+def test_leaks_are_found_in_pieces(monkeypatch):
+    """The largest element that leads out of a target, looked for in batches of eight of twenty states."""
+    monkeypatch.setattr(transitions, "_CHUNK", 8)
+    raising = PauliSum.from_terms([("X", (5,), 0.5), ("Y", (5,), 0.5j)], Spin(6))
+    for magnetisation, lost in ((1, 0.0), (-1, 1.0)):
+        target = Spin(6, magnetisation=magnetisation)
+        assert float(transitions._outside.__wrapped__(raising, Spin(6, magnetisation=0), target)) == lost
 
 
 def test_without_a_basis(monkeypatch):
