@@ -114,8 +114,9 @@ def row(case: Case, shots: int, seeds: int) -> dict:
 
     whole = placed(program, (case.parameter,))
     rng = np.random.default_rng(1)
-    plain = sample(whole.program, theta, jax.random.key(0), 4000, observable=pauli_terms(program, observable),
-                   given={s.place: jnp.zeros(4000, int) for s in whole.sites} | {whole.turn: jnp.zeros(4000)})  # fmt: skip
+    terms = pauli_terms(program, observable)
+    given = {s.place: jnp.zeros(4000, int) for s in whole.sites} | {whole.turn: jnp.zeros(4000)}
+    plain = sample(whole.program, theta, jax.random.key(0), 4000, observable=terms, given=given)
     longest = max(float(np.mean(np.asarray(n))) for n in plain.outputs[1 : 1 + len(whole.sites)])
     ratio = math.sqrt(1 - 1 / max(longest + 1, 2.0))
     site = rng.integers(len(whole.sites), size=shots)
