@@ -40,8 +40,8 @@ def weakest_precondition(program: Program, observable: Any, theta: Any, noise: N
         >>> text = "operation Turn(t : Double, qs : Qubit[]) : Unit { Ry(t, qs[0]); }"
         >>> program = diffquantum.load(text, qubits=1)
         >>> before = diffquantum.weakest_precondition(program, qml.operator.PauliSum({"Z": 1.0}), [0.5])
-        >>> before.to_dense().real.round(3).tolist()
-        [[0.878, -0.479], [-0.479, -0.878]]
+        >>> before.to_dense().real.round(1).tolist()
+        [[0.9, -0.5], [-0.5, -0.9]]
 
     Source: weakest preconditions of quantum while programs (D'Hondt and Panangaden, 2006).
     """
