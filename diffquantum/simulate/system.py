@@ -76,7 +76,10 @@ class System:
         turn = m[h][:, h].toarray()
         if len(i):
             inner = scipy.sparse.identity(len(i), format="csc") - m[i][:, i]
-            turn = turn + m[h][:, i] @ scipy.sparse.linalg.splu(inner).solve(m[i][:, h].toarray())
+            try:
+                turn = turn + m[h][:, i] @ scipy.sparse.linalg.splu(inner).solve(m[i][:, h].toarray())
+            except RuntimeError:  # singular: one of the loops inside never ends
+                return np.inf, np.inf, len(h)
         radius = float(np.max(np.abs(np.linalg.eigvals(turn)), initial=0.0)) if np.all(np.isfinite(turn)) else np.inf
         visits = float(space.traces[h] @ y[h])
         outside = np.setdiff1d(np.arange(space.unknowns), np.concatenate([h, i]))
