@@ -17,7 +17,10 @@ from tests.helpers.zscore import assert_z, assert_z_uniform
 Z = PauliSum({"Z": 1.0})
 
 
-@pytest.mark.parametrize("name", lib.NAMES)
+SLOW = ("T01_GeoCount", "T04_Ruin")  # counts and walks are fitted in test_roulette and test_insertion too
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in lib.NAMES])
 def test_values_and_gradients(name):
     program, theta, known = lib.NAMES[name], jnp.array(lib.THETA[name]), lib.reference()[name]
     assert_z(value(program, None, theta, jax.random.key(5), 20_000), known["value"])

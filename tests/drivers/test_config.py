@@ -98,6 +98,7 @@ def test_spaces_by_name(space, hamiltonian, expected):
     assert job.run(steps=1).history["energy"][0] >= bound - 1e-9
 
 
+@pytest.mark.slow
 def test_dynamics_with_a_sector(tmp_path):
     table = changed(GROUND, "run", time=0.1, every=0.05)
     table = {**table, "kind": "dynamics", "sector": {"momentum": [0]}, "integrator": {"rtol": 1e-4}}

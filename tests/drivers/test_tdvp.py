@@ -93,6 +93,7 @@ def test_adaptive_steps_stall_where_there_is_no_solution():
     assert bool(done.stalled) and float(y) > 100
 
 
+@pytest.mark.slow
 def test_observables_follow_the_exact_evolution(table):
     result = drivers.TDVP(HAMILTONIAN, drivers.RK4(0.005), precondition=SR).run(
         table, time=1.0, every=0.25, observe=OBSERVE

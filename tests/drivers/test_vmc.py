@@ -105,6 +105,7 @@ def test_couplings_are_inputs():
     assert abs(float(other.history["energy"][0]) - float(dense_energy(state, ising(0.3)))) < 1e-10
 
 
+@pytest.mark.slow
 def test_a_new_key_reseeds_the_chains():
     state = qml.MCState(rbm(), SPACE, samples=64, chains=8, key=jax.random.key(3))
     driver = drivers.VMC(ising(), optax.sgd(1e-2))

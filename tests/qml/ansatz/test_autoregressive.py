@@ -126,7 +126,7 @@ def matrix_flops(jaxpr) -> float:
 
 
 @pytest.mark.parametrize(
-    "network", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("convolution", "dilated"))) for n in NETWORKS]
+    "network", [n if n in ("dense", "transformer") else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS]
 )
 def test_sampling_costs_one_forward_pass(network):
     """The matrix products of the whole loop over the sites against those of one evaluation of the same rows."""

@@ -159,6 +159,7 @@ def test_order_parameters():
     np.testing.assert_allclose(binder(FIXED, samples, signs, "Z").mean, exact, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_sampled():
     """Means of Markov chains within their errors; connected ones and the cumulant by the delta method."""
     exact = FullSumState(model("mixed", 4), FIXED)

@@ -20,7 +20,7 @@ OPERATORS = {
     "heisenberg": Heisenberg(FIXED, Chain(6)),
     "complex": PauliSum({"YIZIII": 0.3, "XXYIIZ": -0.4, "ZZIIII": 1.0, "IIXXII": 0.2, "IIIIYY": 0.5}),
 }
-KINDS = ("complex rbm", "mixed", "gcnn")  # complex, complex and real, and symmetric parameters; slow: more of the kind
+KINDS = ("complex rbm", "mixed")  # complex parameters, and complex and real ones; slow: more of the kind
 
 
 def cases(*fast):

@@ -54,6 +54,7 @@ def test_a_predicate_is_listed_or_refused(monkeypatch):
         infinite_temperature(PauliSum({"ZIII": 1.0}), space)
 
 
+@pytest.mark.slow
 def test_v_score():
     """Against dense vectors and by sampling; a shift of the energy changes nothing; zero for an eigenstate."""
     space = Spin(4, magnetisation=0)

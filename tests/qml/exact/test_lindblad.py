@@ -107,6 +107,7 @@ def test_reference_steady_state(n):
     assert float(state.residual) < 1e-8 and float(state.lowest) > 0
 
 
+@pytest.mark.slow
 def test_jvmc_steady_state():
     """Four spins, 0.15 X + 0.5 Z Z with decay; numbers of an independent dense solution."""
     state = steady_state(Lindbladian(Ising(Spin(4), Chain(4), j=0.5, h=-0.15), place(4, LOWER)))

@@ -37,6 +37,7 @@ def reference():
     return numbers, hamiltonian(NAME)
 
 
+@pytest.mark.slow
 def test_reference_correlations():
     """C(0, t) and C(r, t) of the Ising chain with 12 sites: the time signal of the spectral function."""
     expected, operator = reference()
@@ -102,6 +103,7 @@ def test_other_magnetisation():
         spectral_function(operator, raising, target=Spin(n, magnetisation=-1), **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hole", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_fermions(hole):
     """Adding and removing a fermion next to others: signs of the modes count; both parts sum to one."""
@@ -217,6 +219,7 @@ def test_degenerate_ground_states_are_averaged():
         spectral_function(0.0 * Ising(Spin(7), Chain(7)), PauliSum({"ZIIIIII": 1.0}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hole", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_fermion_with_a_momentum(hole):
     """Adding and removing a fermion with a momentum, between sectors of spaces with other numbers."""

@@ -54,9 +54,8 @@ def test_excited_levels_with_multiplicity():
     np.testing.assert_allclose(other.energies, result.energies, atol=1e-11)
 
 
-@pytest.mark.parametrize(
-    ("magnetisation", "levels"), [(0, "levels_Sz0"), pytest.param(1, "levels_Sz1", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("magnetisation", "levels"), [(0, "levels_Sz0"), (1, "levels_Sz1")])
 def test_excited_levels_of_sectors(magnetisation, levels):
     """Multiplets of the frustrated square lattice in two magnetisation sectors."""
     name = "excited_j1j2_4x4_J2_0.5"

@@ -98,6 +98,7 @@ def batches(truth, count, shots, seed=0):
     return [truth.sample(key, shots=shots) for key in keys]
 
 
+@pytest.mark.slow
 def test_a_stream_equals_all_shots_together():
     """One pass with the step 1/t gives maximum entropy of all shots; also where the first averages have no state."""
     truth = PauliGibbs(("XI", "ZI", "IZ", "ZZ"), jnp.array([0.9, -1.2, 0.4, -0.7]))

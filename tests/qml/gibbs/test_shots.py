@@ -124,6 +124,7 @@ def test_bad_tables_of_counts():
         ShotData.from_counts({"ZA": {"00": 3}})
 
 
+@pytest.mark.slow
 def test_moments_scatter_as_their_covariance_says():
     """Averages of many repetitions: unbiased, with the covariance that one repetition predicts."""
     model = random_model(6, 2)

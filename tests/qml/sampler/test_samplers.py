@@ -54,6 +54,7 @@ def test_exact_sampler():
         np.testing.assert_allclose(state.log_psi, ansatz.log_psi(params, state.x), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_default_rules():
     """Each kind of space gets moves that fit; a full space stays as it is."""
     for space, rule in (

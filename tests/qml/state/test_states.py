@@ -235,6 +235,7 @@ def test_what_does_not_fit_is_refused():
         MCState(model("rbm", 40), Spin(40), samples=16, key=jax.random.key(0)).to_array()
 
 
+@pytest.mark.slow
 def test_the_contract_of_job_one():
     """The sentence of the documentation, at a small size."""
     from flax import nnx
