@@ -75,7 +75,7 @@ def _apply(program: Program, statement: Any, theta: Array, psi: Array) -> Array:
         )
     angle = None if statement.angle is None else evaluate(statement.angle, theta, jnp)
     matrix = jnp.asarray(unitary(statement.name, angle, jnp))
-    axes = [int(q.value) for q in statement.qubits]
+    axes = [int(q.value) for q in statement.qubits if isinstance(q, Const)]
     square = matrix.reshape((2,) * (2 * len(axes)))
     moved = jnp.tensordot(square, psi, axes=(list(range(len(axes), 2 * len(axes))), axes))
     return jnp.moveaxis(moved, np.arange(len(axes)).tolist(), axes)

@@ -92,7 +92,7 @@ class _Output(eqx.Module):
     def __init__(self, whole: PlacedProgram, samples: Samples):
         outputs, sites = samples.outputs, len(whole.sites)
         real = jnp.result_type(float)
-        observed = 1.0 if samples.observable is None else samples.observable.astype(real)
+        observed = jnp.ones(()) if samples.observable is None else samples.observable.astype(real)
 
         def stack(part: tuple) -> Array:
             return jnp.stack(part, axis=-1).astype(real) if part else jnp.zeros((*outputs[0].shape, 0), real)

@@ -48,7 +48,9 @@ def signature(paths: np.ndarray, level: int) -> list[np.ndarray]:
         for m in range(1, level + 1):
             piece.append((piece[-1][:, :, None] * step[:, None, :]).reshape(records, -1) / m)
         total = [
-            sum((total[k][:, :, None] * piece[m - k][:, None, :]).reshape(records, -1) for k in range(m + 1))  # type: ignore[misc]
+            np.sum(
+                [(total[k][:, :, None] * piece[m - k][:, None, :]).reshape(records, -1) for k in range(m + 1)], axis=0
+            )
             for m in range(level + 1)
         ]
     return total[1:]

@@ -231,7 +231,7 @@ def _collect(shape: tuple[int, int], column: Any, terms: Any, xp: Any) -> Any:
     """Add up columns of terms by number."""
     if xp is np:
         out = np.zeros(shape)
-        np.add.at(out, (slice(None), column), terms)
+        np.add.at(out.T, column, terms.T)
         return out
     return jnp.zeros(shape, terms.dtype).at[:, column].add(terms)
 

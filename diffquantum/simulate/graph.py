@@ -185,6 +185,7 @@ class _Explorer:
         pc, configuration = self.nodes[start]
         if self.forks(pc):
             step = self.code.instructions[pc]
+            assert isinstance(step, Measure | Toss)
             for one in (False, True):
                 after = _set(configuration, step.target, Const(one))
                 self.follow(start, (self.side(step, configuration, one),), pc + 1, after)
@@ -262,9 +263,9 @@ class _Explorer:
     def side(self, step: Measure | Toss, configuration: Configuration, one: bool) -> op.Op:
         """The part of the state with one outcome of a measurement."""
         if isinstance(step, Measure):
-            return op.outcome(*self.qubits((step.qubit,), configuration), one, step.reset)
+            return op.outcome(self.qubits((step.qubit,), configuration)[0], one, step.reset)
         keep = np.eye(len(self.payload.monomials))
-        return self.toss(step, configuration, *((keep, None) if one else (None, keep)))
+        return self.toss(step, configuration, keep if one else None, None if one else keep)
 
     def toss(self, step: Toss, configuration: Configuration, one: np.ndarray | None, zero: np.ndarray | None) -> op.Op:
         angle = self.resolve(Var(step.angle), configuration)

@@ -152,8 +152,8 @@ def _outside(rows: Any, columns: Any, data: Any, transpose: bool, right: Any) ->
 @functools.lru_cache(maxsize=4)
 def _factors(rows: bytes, columns: bytes, data: bytes, size: int) -> Any:
     """Sparse factors of $1 - M$; `None` where it is singular. A value and its derivatives ask for the same ones."""
-    index = [np.frombuffer(b, int) for b in (rows, columns)]
-    matrix = scipy.sparse.identity(size, format="csc") - _sparse(*index, np.frombuffer(data), size)
+    matrix = _sparse(np.frombuffer(rows, int), np.frombuffer(columns, int), np.frombuffer(data), size)
+    matrix = scipy.sparse.identity(size, format="csc") - matrix
     try:
         return scipy.sparse.linalg.splu(matrix)
     except (RuntimeError, ValueError):
@@ -170,7 +170,7 @@ def _host_solve(transpose: bool, rows: Any, columns: Any, data: Any, right: Any)
 
 def _host_radius(size: int, rows: Any, columns: Any, data: Any) -> np.ndarray:
     """Largest absolute eigenvalue, cycle by cycle."""
-    m = _sparse(*(np.asarray(a) for a in (rows, columns, data)), size)
+    m = _sparse(np.asarray(rows), np.asarray(columns), np.asarray(data), size)
     if not np.all(np.isfinite(m.data)):
         return np.array(np.inf)
     _, label = scipy.sparse.csgraph.connected_components(m, connection="strong")

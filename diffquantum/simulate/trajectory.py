@@ -93,8 +93,8 @@ def scores(
             return (out.likelihood, value), out.finished  # type: ignore[return-value]
 
         if not reverse:
-            (_, value), tangents, finished = _forward(both, theta)
-            return Scores(value, *tangents, finished)
+            (_, value), (score, slope), finished = _forward(both, theta)
+            return Scores(value, score, slope, finished)
         each = jnp.broadcast_to(theta[:, None], (*theta.shape, *index.shape))
         (ones, value), back, finished = jax.vjp(both, each, has_aux=True)
         nothing = jnp.zeros_like(value)
