@@ -127,6 +127,7 @@ def test_simulator_agrees(name):
     assert program == loop(name)
 
 
+@pytest.mark.slow
 def test_simulator_agrees_on_a_register():
     assert diffquantum.load(FEATURES, entry="Entangle", qubits=3, check_shots=20_000).register == (0, 1, 2)
 

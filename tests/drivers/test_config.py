@@ -34,6 +34,7 @@ def changed(table, where, **keys):
     return {**table, where: {**table.get(where, {}), **keys}}
 
 
+@pytest.mark.slow
 def test_a_written_configuration_starts_the_same_run(tmp_path):
     job = config.build(GROUND)
     first = job.run(out=tmp_path / "one")

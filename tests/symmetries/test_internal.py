@@ -118,6 +118,7 @@ def test_large_counts_are_exact():
     assert sum(len(s.star) * s.sector_dimension(**count) for s in flips) == 12870**2
 
 
+@pytest.mark.slow
 def test_ground_state_of_the_square_is_where_it_should_be():
     """4 x 4 Heisenberg: the ground state is at Gamma A1 flip=+1; the first excited one in Sz=0 has flip=-1 at M."""
     lattice, space = Square(4), Spin(16, magnetisation=0)

@@ -240,6 +240,7 @@ def test_bloch_waves():
 ANY = [(lattice, momentum) for lattice in (Chain(6), Square(3), Triangular(3), Square(2, 4)) for momentum in (0, 1, -1)]
 
 
+@pytest.mark.slow
 @given(which=st.sampled_from(ANY), seed=st.integers(0, 2**16))
 @FEW
 def test_action(which, seed):

@@ -403,6 +403,7 @@ def test_labels_of_momenta(lattice):
     assert everything == sorted(group.momenta())
 
 
+@pytest.mark.slow
 def test_names_on_cubic_lattices():
     """X, L, W, K of the face-centred cubic zone have little groups of order 16, 12, 8 and 4; H, P, N: 48, 24, 8."""
     group = symmetries.space_group(FCC(8))

@@ -142,6 +142,7 @@ def test_sampling_costs_one_forward_pass(network):
     )  # log psi of the last chains is a quarter of the rows
 
 
+@pytest.mark.slow
 def test_states_choose_direct_sampling():
     """Independent samples in every estimate; Metropolis where the conditionals are those of another space."""
     space = Spin(4, magnetisation=0)

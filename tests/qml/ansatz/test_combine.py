@@ -195,6 +195,7 @@ def test_mean_field():
     assert np.sum((counts - 20_000 * law) ** 2 / (20_000 * law)) < 17 + 4.5 * np.sqrt(34)
 
 
+@pytest.mark.slow
 def test_marshall_sign_of_the_ground_state():
     """The signs of the exact ground state of the Heisenberg antiferromagnet on 3 x 2 open and 2 x 2 sites."""
     for lattice in (Square(3, 2, periodic=False), Chain(4)):

@@ -94,6 +94,7 @@ def test_reference_dynamics():
     assert float(jnp.min(run.lowest)) > -1e-13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [5, pytest.param(6, marks=pytest.mark.slow)])
 def test_reference_steady_state(n):
     """Steady states of 5 spins (dense) and 6 spins (iterative)."""

@@ -239,6 +239,7 @@ def test_evolution_in_a_sector():
         np.testing.assert_allclose(inside.log_norms, whole.log_norms, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_predicates():
     """A space with a predicate: the PXP chain, blockaded neighbours, against the dense matrix."""
     space = H.Constrained(H.Spin(8), _no_neighbours)

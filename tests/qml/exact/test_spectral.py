@@ -136,6 +136,7 @@ def averaged(matrix, probe, vectors, omega, eta):
     return (weights[None, :] * eta / np.pi / ((omega[:, None] - (levels - energy)[None, :]) ** 2 + eta**2)).sum(axis=1)
 
 
+@pytest.mark.slow
 def test_structure_factor_between_momenta():
     """S^z_q takes the ground state to momentum q: the answer of the sector is that of the space; others refuse."""
     lattice, space = Chain(8), Spin(8, magnetisation=0)

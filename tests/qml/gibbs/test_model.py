@@ -108,7 +108,7 @@ def test_marginals_of_random_chains(name):
         (("ZZI", "IZZ", "XII", "IXI", "IIX"), 2),
         (("XXI", "YYI", "IZZ", "ZIZ"), 4),
         pytest.param(("XX", "YY", "ZZ"), 4, marks=pytest.mark.slow),
-        (("ZY", "XX"), 2),
+        pytest.param(("ZY", "XX"), 2, marks=pytest.mark.slow),
     ],
 )
 def test_parity_blocks(words, count):

@@ -167,6 +167,7 @@ def test_published_form():
     np.testing.assert_allclose(implicit, -0.2 * gradient, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_known_state():
     """Forward divergence to a state outside the family: the fit has its marginals; the loss is the relative entropy."""
     truth = random_model(9, 2, 0.8)

@@ -190,6 +190,7 @@ def test_totals_on_parts(data):
     assert state in space
 
 
+@pytest.mark.slow
 def test_long_lists():
     """Lists in chunks, of sizes that no chunk divides."""
     for space in (SpinlessFermion(18, 7), Constrained(Spin(16), lambda x: x[..., 3] == 1)):
@@ -201,6 +202,7 @@ def test_long_lists():
     assert allowed.size == math.comb(23, 8)
 
 
+@pytest.mark.slow
 def test_sizes_beyond_integers():
     """Exact sizes, membership and random states of spaces that no integer can number."""
     every = tuple(range(0, 300, 3)), tuple(range(1, 300, 3))

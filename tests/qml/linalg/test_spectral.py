@@ -76,6 +76,7 @@ def test_degenerate_ring_to_third_order(real):
     np.testing.assert_allclose(batch[0], reference["hessian"], atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("real", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_third_derivatives_in_every_mode_agree_with_expm(real):
     terms = ring(4, real)

@@ -24,7 +24,7 @@ from tests.qml.ansatz.models import NAMES, model
 SPACE, FIXED = Spin(6), Spin(6, magnetisation=0)
 ISING = Ising(SPACE, Chain(6), j=-1.0, h=0.7)
 HEISENBERG = Heisenberg(FIXED, Chain(6))
-SLOW = ("jastrow", "mlp", "gcnn", "mixed")  # parameters as those of the RBM; the mixed ones have the second operator
+SLOW = ("jastrow", "mlp", "gcnn", "mixed", "rbm")  # real parameters are in the mixed ones, with the second operator
 CASES = [pytest.param(name, ISING, marks=[pytest.mark.slow] if name in SLOW else []) for name in NAMES]
 CASES += [("mixed", HEISENBERG), pytest.param("gcnn", HEISENBERG, marks=pytest.mark.slow)]
 
