@@ -109,6 +109,7 @@ def test_places_follow_the_law(stratified):
     assert abs((far - START[40]).mean() - (WIDTH[40] - 1) / 2) < 4.5 * WIDTH[40] / np.sqrt(12 * len(far))
 
 
+@pytest.mark.slow
 def test_chosen_parameters_and_few_shots():
     """One parameter of two; with few shots the error stays honest on average."""
     known = lib.reference()["T12_Discount"]["gradient"][1]

@@ -17,7 +17,8 @@ from tests.helpers.zscore import assert_z, assert_z_uniform
 Z = PauliSum({"Z": 1.0})
 
 
-SLOW = ("T01_GeoCount", "T04_Ruin")  # counts and walks are fitted in test_roulette and test_insertion too
+# counts and walks are fitted in test_roulette and test_insertion too
+SLOW = ("T01_GeoCount", "T04_Ruin", "T10_Chain", "T12_Discount")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in lib.NAMES])

@@ -55,6 +55,7 @@ def test_scores_backwards_are_those_forwards():
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [Score(), ExitMean()])
 def test_loop_that_measures_inside(rule):
     """Against the exact mean and a four-point difference of it."""

@@ -170,6 +170,7 @@ def test_excited_states_of_a_file_are_found():
     np.testing.assert_allclose(result.final["gap"].mean, exact, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_thermal_and_learn(tmp_path):
     result = config.build(THERMAL).run()
     hamiltonian = qml.operator.Heisenberg(qml.hilbert.Spin(3), qml.lattice.Chain(3))

@@ -46,6 +46,7 @@ def test_exact_program_finds_its_minimum(program):
     assert np.all(result.history.errors("energy") == 0)
 
 
+@pytest.mark.slow
 def test_shots_descend_and_resume(program, tmp_path):
     energy = diffquantum.expectation(program, shots=4000)
     exact = diffquantum.expectation(program)

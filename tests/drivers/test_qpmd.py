@@ -17,6 +17,7 @@ LATTICE = qml.lattice.Chain(4)
 HILBERT = qml.hilbert.Spin(4)
 
 
+@pytest.mark.slow
 def test_fit_a_thermal_state(tmp_path):
     """The contract: 50 steps give the exact thermal state."""
     hamiltonian = qml.operator.Heisenberg(HILBERT, LATTICE)
@@ -40,6 +41,7 @@ def test_fit_a_thermal_state(tmp_path):
     assert (tmp_path / "thermal" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_learn_a_hamiltonian(tmp_path):
     """The contract: couplings within their error bars, which are as small as the measurement allows."""
     chain = qml.lattice.Chain(3, periodic=False)

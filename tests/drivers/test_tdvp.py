@@ -202,6 +202,7 @@ def test_samples_follow_too(table):
     assert result.history["substeps"][1:].max() < 60  # noise does not make the steps collapse
 
 
+@pytest.mark.slow
 def test_runs_on_disk_resume_bit_for_bit(table, tmp_path):
     driver = drivers.TDVP(HAMILTONIAN, drivers.Heun(rtol=1e-2))
     driver.run(table, time=1.0, every=0.1, observe=OBSERVE, out=tmp_path / "one")

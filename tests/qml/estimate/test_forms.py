@@ -110,6 +110,7 @@ def test_not_converged_is_said(problem):
     assert not np.any(np.isfinite(realify(broken.update)[0]))
 
 
+@pytest.mark.slow
 def test_single_precision_derivatives(problem):
     """The refined solve is that of the matrix it is given; the step differs by single precision alone."""
     state, samples, local = problem
@@ -127,6 +128,7 @@ def test_single_precision_derivatives(problem):
         assert error < 1e-4
 
 
+@pytest.mark.slow
 def test_networks_in_single_precision():
     """Parameters in single precision, sums and solves in double: the step of the same network in double precision."""
     space = Spin(4)

@@ -119,6 +119,7 @@ def test_sectors_add_up():
     assert np.all(np.asarray(together.energy.error) < 1e-11)
 
 
+@pytest.mark.slow
 def test_random_vectors_in_sectors(monkeypatch):
     """The same with random vectors, in momentum sectors of a chain, against the whole spectrum of each and of all."""
     monkeypatch.setattr(sys.modules["qml.exact.finite_temperature"], "_DENSE", 0)

@@ -142,6 +142,7 @@ def test_many_spin_jumps(word):
     np.testing.assert_allclose(y, free_y + damped * (np.cos(w * times) - np.sin(w * times) / w), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_correlated_jumps():
     """Three spins with X X X, jumps of pairs, uneven times: against the matrix exponential and QuTiP."""
     lindbladian = Lindbladian(
@@ -162,6 +163,7 @@ def test_correlated_jumps():
     np.testing.assert_allclose(lindbladian.apply(rho), columns.reshape(8, 8).T, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [np.full(4, 0.02), np.geomspace(1e-2, 10, 4), [0.01, 0, 0, 5.0]], ids=str)
 def test_rates_of_all_sizes(rates, monkeypatch):
     """Weak decay, very different rates, sites without decay: a few products, and the answer of the dense way."""

@@ -85,6 +85,7 @@ def test_ramps_in_real_and_imaginary_time():
     assert cooled.vectors.dtype == float
 
 
+@pytest.mark.slow
 def test_sectors_and_fermions():
     """A driven interaction in a momentum sector of fermions is that of the whole space."""
     lattice, space = Chain(6), SpinlessFermion(6, n_fermions=3)

@@ -50,6 +50,7 @@ def codes(bases):
     return jnp.asarray(np.array([["XYZ".index(a) for a in b] for b in bases], dtype=np.int8))
 
 
+@pytest.mark.slow
 def test_fisher_bound_of_random_bases():
     """Predicted root mean square error of a coupling, times the root of the number of shots."""
     for name, row in REFERENCE["P6_P7"].items():
@@ -143,6 +144,7 @@ def test_infeasible_averages_are_shrunk_and_said_so():
     assert np.all(np.isfinite(errors)) and np.all(spreads > 0)
 
 
+@pytest.mark.slow
 def test_couplings_the_shots_do_not_see_get_infinite_errors():
     truth = PauliGibbs(("Z", "X"), jnp.array([0.4, 0.0]))
     shots = truth.sample(jax.random.key(2), ["Z"], 20_000)

@@ -62,6 +62,7 @@ def test_published_structure_problem():
     assert np.mean(scores) >= 0.98, scores
 
 
+@pytest.mark.slow
 def test_goodness_of_fit_has_the_law_it_says():
     """Of the true state z has mean zero and variance one, also with few shots; of a wrong one it is large."""
     truth = PauliGibbs(("ZZ", "XI", "IY"), jnp.array([-0.8, 0.5, 0.3]))

@@ -123,6 +123,7 @@ def test_holstein():
     assert h.is_hermitian and abs(float(ground_state(h).energies[0]) + 0.25 / 2.0) < 1e-10
 
 
+@pytest.mark.slow
 def test_traced_coefficients():
     """One program for all couplings, derivatives, local values."""
     h = kondo(Spin(1) * SpinfulFermion(2, n_fermions=1))

@@ -148,6 +148,7 @@ def no_double(x):
     return jnp.all(x[..., :2] + x[..., 2:] < 2, axis=-1)
 
 
+@pytest.mark.slow
 def test_predicates():
     """A bare hop leaves the space without double occupancy and is refused; with projectors it stays."""
     space = Constrained(SpinfulFermion(2, n_fermions=2), no_double)
