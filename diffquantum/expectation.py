@@ -8,7 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from diffquantum.errors import UnsupportedError
-from diffquantum.estimate import Roulette, SampledExpectation, sampled
+from diffquantum.estimate import ExitMean, Roulette, SampledExpectation, Score, sampled
 from diffquantum.estimate.sampled import pauli_terms
 from diffquantum.ir import Program
 from diffquantum.simulate.density import Exact, Termination, never_ends
@@ -23,7 +23,7 @@ def expectation(
     program: Program,
     observable: Any = None,
     shots: int | None = None,
-    loops: Roulette | None = None,
+    loops: Roulette | Score | ExitMean | None = None,
     noise: Noise | None = None,
 ) -> "Expectation | SampledExpectation":
     r"""The expected value of a program as a function of its parameters.
@@ -37,7 +37,8 @@ def expectation(
         observable: a `PauliSum` on the register of an operation that returns `Unit`; `None` for one that returns data:
             then it is the mean of that (`Result[]`: the number with those bits, first bit lowest).
         shots: shots of one estimate; `None` for the exact value.
-        loops: how the sampled gradient chooses where to insert its shift; `None` is `Roulette()`.
+        loops: how the sampled gradient is estimated: `Roulette` (shifts, as on a quantum computer), `Score` or
+            `ExitMean` (along the trajectories of the simulator); `None` is `Roulette()`.
         noise: what follows every gate, in the exact semantics; `None` is nothing.
 
     Returns:
