@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from diffquantum.check import parameter_sites
 from diffquantum.ir import (
     Assign,
@@ -22,7 +20,7 @@ from diffquantum.ir import (
     walk,
     written,
 )
-from diffquantum.simulate.density import RADIUS, Exact, never_ends
+from diffquantum.simulate.density import Exact
 
 __all__ = ["Analysis", "LoopReport", "Occurrence", "analyse"]
 
@@ -143,12 +141,11 @@ def analyse(program: Program, theta: Any = None) -> Analysis:
     depth = _depths(program)
     radii: dict[int, tuple[float, float]] = {}
     if theta is not None:
-        ends = exact.termination(np.asarray(theta, float))
-        if not ends.radius <= RADIUS:
-            raise never_ends(ends.radius)
+        ends = exact.ending(theta)
         radii = {n: (r, t) for n, r, t in zip(ends.loops, ends.radii, ends.mean_iterations)}
     loops = []
-    numbers = [i for i, s in enumerate(_loops(program)) if i in _unbounded(exact)]
+    unbounded = _unbounded(exact)
+    numbers = [i for i in range(len(_loops(program))) if i in unbounded]
     for number in numbers:
         radius, turns = radii.get(number, (None, None))
         loops.append(LoopReport(number, depth[number], _regenerative(exact, number), radius, turns))

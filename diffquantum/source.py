@@ -165,8 +165,8 @@ def _find(source: str | os.PathLike, entry: str | None) -> tuple[Source, Operati
         return Source(text, file), find_operation(operations(text), entry, file), None
     name = entry or (re.sub(r"\W", "_", path.stem) if path else "Program")
     given, sizes = to_source(text, name, file)
-    found = operations(given.text)[-1] if name in given.text else operations(given.text)[0]
-    found = next((o for o in operations(given.text) if o.name == name), found)
+    known = operations(given.text)
+    found = next((o for o in known if o.name == name), known[-1] if name in given.text else known[0])
     return given, dataclasses.replace(found, line=0), sizes
 
 

@@ -1,5 +1,6 @@
 r"""Expected values and gradients from shots, unbiased and with error bars, loops and all."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -167,16 +168,7 @@ class SampledExpectation(eqx.Module):
 
 def _single(program: Program) -> Program:
     """The program with one output: its number."""
-    return Program(
-        program.name,
-        program.parameters,
-        program.qubits,
-        program.body,
-        (number(program),),
-        "double",
-        program.register,
-        source=program.source,
-    )
+    return dataclasses.replace(program, outputs=(number(program),), kind="double")
 
 
 def _statistics(program: Program, observable: Any, theta: Array, key: RandomKey, shots: int, settings: dict) -> Stats:

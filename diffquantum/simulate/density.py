@@ -190,6 +190,17 @@ class Exact:
         with _quietly():
             return self.system.space.start.T @ self.system.solve(numbers, right)
 
+    def ending(self, theta: Any) -> Termination:
+        """`termination`, where all loops end.
+
+        Raises:
+            TerminationError: a loop does not end there.
+        """
+        ends = self.termination(theta)
+        if not ends.radius <= RADIUS:
+            raise never_ends(ends.radius)
+        return ends
+
     def termination(self, theta: Any) -> Termination:
         """Spectral radius and mean number of turns of the loops at concrete parameters."""
         numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)

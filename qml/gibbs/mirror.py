@@ -34,6 +34,10 @@ class Mirrored(eqx.Module):
     feasible: Bool[Array, ""]
     scale: Float[Array, ""]
 
+    def shrunk(self, step_size: float | Array = 1.0) -> Array:
+        """A little less than `scale` allows, of a goal a step away, so that the proof is not found again and again."""
+        return jnp.clip(1 - 1.1 * (1 - self.scale) / step_size - 1e-3, 0.5, 1.0)
+
 
 def safe_step(slope: Array, curvature: Array, reach: Array) -> Array:
     r"""Step length that provably lowers $D(\sigma\|\rho_\theta)$ along a descent direction; near the minimum Newton's.

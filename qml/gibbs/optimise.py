@@ -24,6 +24,7 @@ Transformation = optax.GradientTransformationExtraArgs
 
 
 def _transformation(init: Any, update: Any) -> Transformation:
+    """The pair; `Any`, for Optax's types do not know an `update` that needs `model`."""
     return Transformation(init, update)
 
 
@@ -233,7 +234,7 @@ def nearest(model: PauliGibbs, goal: Array, start: Array, newton_steps: int = 30
     def shrink(loop: tuple) -> tuple:
         scale, _, _, count = loop
         found = newton(model.strings, scale * goal, start, 1e-12, newton_steps, 0.0)
-        smaller = scale * jnp.clip(1 - 1.1 * (1 - found.scale) - 1e-3, 0.5, 1.0)
+        smaller = scale * found.shrunk()
         return jnp.where(found.feasible, scale, smaller), found.theta, found.feasible, count + 1
 
     first = (jnp.ones(()), start, jnp.array(False), jnp.array(0))

@@ -65,8 +65,7 @@ def mirror_step(
     goal = means + step_size * (data.target - means)
     found = newton(model.strings, goal, model.theta, 1e-12, 30, damping)
     theta = jnp.where(found.feasible, found.theta, model.theta)
-    # shrink a little more than the proof asks for, so that it does not have to be found again and again
-    shrink = jnp.where(found.feasible, 1.0, jnp.clip(1 - 1.1 * (1 - found.scale) / step_size - 1e-3, 0.5, 1.0))
+    shrink = jnp.where(found.feasible, 1.0, found.shrunk(step_size))
     data = Marginals(data.target * shrink, data.covariance, data.kept * shrink)
     state = engine.solve(model.strings, theta)
     gap = engine.traces(model.strings, engine.in_basis(state, state.weights)) - data.target

@@ -16,6 +16,15 @@ CHECKED = 500  # shots that every compiled program is compared with
 LOOPS, FEATURES = FOLDER / "loops.qs", FOLDER / "features.qs"
 REFERENCE = json.loads((FOLDER.parents[1] / "reference" / "programs.json").read_text())["programs"]
 
+PREPARE = """operation Prepare(theta : Double[], qs : Qubit[]) : Unit {
+    use flag = Qubit();
+    Ry(theta[1], qs[1]);
+    Ry(theta[0], flag);
+    while M(flag) == Zero { Ry(theta[1], qs[0]); Rx(0.3, qs[1]); Ry(theta[0], flag); }
+    Reset(flag);
+    CNOT(qs[0], qs[1]);
+}"""
+
 
 @functools.cache
 def loop(name: str) -> ir.Program:

@@ -11,16 +11,7 @@ from diffquantum.simulate.density import Exact
 from diffquantum.simulate.gates import unitary
 from qml._core.errors import ConfigError
 from qml.operator import PauliSum
-from tests.diffquantum.cases import loop
-
-TEXT = """operation Prepare(theta : Double[], qs : Qubit[]) : Unit {
-    use flag = Qubit();
-    Ry(theta[1], qs[1]);
-    Ry(theta[0], flag);
-    while M(flag) == Zero { Ry(theta[1], qs[0]); Rx(0.3, qs[1]); Ry(theta[0], flag); }
-    Reset(flag);
-    CNOT(qs[0], qs[1]);
-}"""
+from tests.diffquantum.cases import PREPARE, loop
 
 
 def test_nested_loops():
@@ -54,7 +45,7 @@ def test_a_loop_that_does_not_end():
 
 def test_backwards_is_forwards():
     """tr(O P(rho)) = tr(P^(O) rho), and the identity comes back to itself: the loop ends from every input."""
-    program = diffquantum.load(TEXT, parameters=2, qubits=2)
+    program = diffquantum.load(PREPARE, parameters=2, qubits=2)
     theta = np.array([0.9, 0.6])
     observable = PauliSum({"ZZ": 1.0, "XI": 0.5, "YX": -0.3})
     before = np.asarray(diffquantum.weakest_precondition(program, observable, theta).to_dense())

@@ -12,17 +12,7 @@ from diffquantum.estimate import Roulette, SampledExpectation
 from diffquantum.simulate.gates import pauli
 from qml._core.errors import ConfigError, PrecisionError, ShapeError, SpaceError
 from qml.operator import PauliSum
-from tests.diffquantum.cases import FEATURES, REFERENCE, Propagation, expectation, feature, loop
-
-TEXT = """operation Prepare(theta : Double[], qs : Qubit[]) : Unit {
-    use flag = Qubit();
-    Ry(theta[1], qs[1]);
-    Ry(theta[0], flag);
-    while M(flag) == Zero { Ry(theta[1], qs[0]); Rx(0.3, qs[1]); Ry(theta[0], flag); }
-    Reset(flag);
-    CNOT(qs[0], qs[1]);
-}"""
-
+from tests.diffquantum.cases import FEATURES, PREPARE, REFERENCE, Propagation, expectation, feature, loop
 
 ALIKE = ("T03b_NeuronTries", "T05b_ExtractorBit", "T14_CondBody", "T15_Race")  # other outputs of loops of the same kind
 
@@ -108,7 +98,7 @@ def test_heavy_tail(t):
 
 def test_observable():
     """<O> of a prepared state against the measured program, and its gradient against finite differences."""
-    program = diffquantum.load(TEXT, parameters=2, qubits=2)
+    program = diffquantum.load(PREPARE, parameters=2, qubits=2)
     assert program.register == (0, 1)
     theta = jnp.array([0.9, 0.6])
     mean = diffquantum.expectation(program, PauliSum({"ZZ": 1.0, "XI": 0.5, "YX": -0.3, "II": 2.0}))
@@ -189,7 +179,7 @@ def test_sampled():
 
 
 def test_errors():
-    program = diffquantum.load(TEXT, parameters=2, qubits=2)
+    program = diffquantum.load(PREPARE, parameters=2, qubits=2)
     with pytest.raises(SpaceError, match="does not fit the register"):
         diffquantum.expectation(program, PauliSum({"ZZZ": 1.0}))
     with pytest.raises(SpaceError, match="does not fit the register"):
