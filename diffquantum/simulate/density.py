@@ -20,6 +20,7 @@ from diffquantum.simulate.whole import Whole
 from diffquantum.tidy import substitute
 
 MOST_QUBITS = 10
+MOST_INPUTS = 4  # qubits of a register whose states are all followed
 RADIUS = 1 - 1e-8  # a larger spectral radius means that a loop does not end
 VISITS = 1e8  # more visits of the heads of loops on average, likewise
 LOST = 1e-7  # probability that may be missing at the end
@@ -72,23 +73,24 @@ class Exact:
         self.program = program
         self.payload: Payload = analyse(program, program.outputs if outputs is None else outputs)
         self.graph: Graph = explore(program, self.payload, limit, noise)
-        if len(self.graph.qubits) > MOST_QUBITS:
+        self.weights = _weights(self.payload, self.graph)
+        self.letters = np.array([_letters(program, self.graph, s) for s in strings], int).reshape(len(strings), -1)
+        begin, open_qubits = _start(self.graph, program.register if inputs else ())
+        with _quietly():
+            graph, moments = contract(self.graph), len(self.payload.monomials)
+            reach = Reach(graph, moments, len(program.parameters), begin, open_qubits)
+            self.system = None if reach.too_large else System(graph, coordinates(reach, begin, open_qubits))
+        if self.system is None and len(self.graph.qubits) > MOST_QUBITS:
             raise UnsupportedError(
                 f"The exact semantics holds density matrices, and the program {program.name} is too large for them.",
-                got=f"{len(self.graph.qubits)} qubits",
-                expected=f"at most {MOST_QUBITS}",
+                got=f"{len(self.graph.qubits)} qubits, of which too many are in use at once",
+                expected=f"at most {MOST_QUBITS}, or more of which most are in |0> most of the time",
                 try_="expectation(program, observable, shots=1000)",
             )
-        self.weights = _weights(self.payload, self.graph)
-        self.start = _start(self.graph, program.register if inputs else ())
-        self.places = np.array([_place(program, self.graph, s) for s in strings])
-        with _quietly():
-            reach = Reach(contract(self.graph), len(self.payload.monomials), len(program.parameters), self.start)
-            self.system = None if reach.too_large else System(reach.graph, coordinates(reach, self.start))
         self.whole = Whole(self.graph, len(self.payload.monomials)) if self.system is None else None
         if self.system is not None:
             self.check(len(program.parameters))
-        self.reading = {} if self.system is None else _reading(reach, self.system, self.places)
+        self.reading = {} if self.system is None else _reading(reach, self.system, self.letters)
 
     def check(self, parameters: int) -> None:
         """Refuse a program that ends for none of a few generic parameters."""
@@ -133,29 +135,28 @@ class Exact:
             y = self.system.solve(numbers)
         else:
             y = self.system.flow(numbers, arrays, arrays["start"][:, 0])
-        shape = len(self.places), len(self.graph.ends) * len(self.payload.monomials)
+        shape = len(self.letters), len(self.graph.ends) * len(self.payload.monomials)
         parts = _collect(shape, arrays["part"], arrays["components"] * y[arrays["at"]][None, :], xp)
         return parts, xp.dot(arrays["ends"], y), xp.dot(arrays["visits"], y)
 
     def sweep(self, numbers: Any, xp: Any) -> tuple[Any, Any, Any]:
         """The same on the whole space."""
         assert self.whole is not None
-        start = xp.concatenate(
-            [xp.asarray(self.start), xp.zeros((len(self.payload.monomials) - 1, self.start.shape[1]))]
-        )
-        at_cuts, states, sound = self.whole.solve(numbers, start.reshape(self.whole.shape[1:]), xp, self.graph.scales)
+        start = xp.asarray(self.whole.start())
+        at_cuts, states, sound = self.whole.solve(numbers, start, xp, self.graph.scales)
         zero = xp.zeros(self.whole.shape[1:])
         ends = xp.stack([states.get(e, zero) for e in self.graph.ends])
         ends = xp.where(sound, ends, xp.nan).reshape(len(self.graph.ends) * len(self.payload.monomials), -1)
         visits = xp.sum(at_cuts.reshape(*at_cuts.shape[:2], -1)[:, 0, 0])
         mass = xp.sum(ends[:: len(self.payload.monomials), 0])
-        return ends[:, self.places].T, mass, visits
+        places = self.letters @ 4 ** np.arange(self.letters.shape[1])[::-1]
+        return ends[:, places].T, mass, visits
 
     def outputs(self, parts: Any, numbers: Any, arrays: dict, xp: Any) -> Any:
         """Means `[strings, outputs]` from the components at the ends."""
         value = arrays["factor"] * numbers[arrays["factor_number"]]
         terms = parts[:, arrays["factor_part"]] * value[None, :]
-        return _collect((len(self.places), len(self.payload.outputs)), arrays["output"], terms, xp)
+        return _collect((len(self.letters), len(self.payload.outputs)), arrays["output"], terms, xp)
 
     # ------------------------------------------------------------------------------------------ on the host
 
@@ -220,8 +221,7 @@ class Exact:
 
     def whole_loops(self, numbers: np.ndarray) -> list[tuple[int, float, float, int]]:
         assert self.whole is not None
-        start = np.zeros(self.whole.shape[1:])
-        start[0] = self.start[0].reshape(start[0].shape)
+        start = self.whole.start()
         x, states, _ = self.whole.solve(numbers, start, np)
         out = []
         for i in range(len(self.graph.loops)):
@@ -247,22 +247,23 @@ def _collect(shape: tuple[int, int], column: Any, terms: Any, xp: Any) -> Any:
     return jnp.zeros(shape, terms.dtype).at[:, column].add(terms)
 
 
-def _start(graph: Graph, register: tuple[int, ...]) -> np.ndarray:
-    """Components of the inputs `[inputs, 4^n]`: |0...0>, or every Pauli string on the register."""
-    rows = np.ones((1, 1))
-    for q in graph.qubits:
-        one = np.eye(4) if q in register else np.array([[1.0, 0.0, 0.0, 1.0]])
-        rows = np.einsum("ap,bq->abpq", rows, one).reshape(len(rows) * len(one), -1)
-    return rows
+def _start(graph: Graph, register: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Inputs `[inputs, 4^k]` on k qubits, and their positions: all Pauli strings of a register; the rest is in |0>."""
+    positions = tuple(i for i, q in enumerate(graph.qubits) if q in register)
+    if len(positions) > MOST_INPUTS:
+        raise UnsupportedError(
+            "The register is too large to follow every state of it.",
+            got=f"{len(positions)} qubits",
+            expected=f"at most {MOST_INPUTS}",
+            try_="expectation(program, observable) for one input",
+        )
+    return np.eye(4 ** len(positions)), positions
 
 
-def _place(program: Program, graph: Graph, string: str) -> int:
-    """The place of a Pauli string on the register among the components."""
+def _letters(program: Program, graph: Graph, string: str) -> list[int]:
+    """A Pauli string on the register as numbers of its letters, one a qubit."""
     letters = dict(zip(program.register, string))
-    place = 0
-    for q in graph.qubits:
-        place = 4 * place + "IXYZ".index(letters.get(q, "I"))
-    return place
+    return ["IXYZ".index(letters.get(q, "I")) for q in graph.qubits]
 
 
 def _weights(payload: Payload, graph: Graph) -> dict[str, np.ndarray]:
@@ -285,15 +286,15 @@ def _weights(payload: Payload, graph: Graph) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _reading(reach: Reach, system: System, places: np.ndarray) -> dict[str, np.ndarray]:
+def _reading(reach: Reach, system: System, letters: np.ndarray) -> dict[str, np.ndarray]:
     """Where the components of the strings are among the unknowns."""
-    at, part, components = [], [], [np.zeros((len(places), 0))]
+    at, part, components = [], [], [np.zeros((len(letters), 0))]
     for e, node in enumerate(reach.graph.ends):
         for m, basis in enumerate(reach.basis[node]):
             first = system.space.offsets[node, m]
             at += range(first, first + len(basis))
             part += [e * reach.moments + m] * len(basis)
-            components.append(basis[:, places].T)
+            components.append(reach.components(node, m, letters))
     return {"at": np.array(at, int), "part": np.array(part, int), "components": np.concatenate(components, axis=1)}
 
 

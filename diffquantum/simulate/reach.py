@@ -1,12 +1,14 @@
 r"""The space that a program reaches at each node of its graph, and the program in coordinates of these spaces.
 
 The basis $V_v$ of a node holds all that arrives there for any parameters: the span of what enters, closed under the
-maps for generic parameters. Most programs reach a few directions of the $4^n$. In these coordinates
+maps for generic parameters. Most programs reach a few directions of the $4^n$, and most ancillas are in |0> most
+of the time. In these coordinates
 $y_v = s_v + \sum_{u \to v} \sum_f n_f(\theta)\, V_v K_f V_u^T\, y_u$: one sparse linear system for the whole program.
 """
 
 import dataclasses
 import heapq
+from collections.abc import Iterator
 from typing import Any
 
 import networkx
@@ -14,6 +16,7 @@ import numpy as np
 import scipy.linalg
 
 from diffquantum.simulate.graph import Edge, Graph
+from diffquantum.simulate.window import Qubits, TooWideError, fit, pieces, widen
 
 WIDEST = 300  # most directions at one node
 UNKNOWNS = 40_000  # most directions in all
@@ -26,23 +29,32 @@ TRIALS = 200  # parameters tried at most
 class Reach:
     """Bases of the nodes, grown while generic parameters run through the graph.
 
+    `window[node]` are the qubits that are not in |0> there; `basis[node][moment]` has orthonormal rows on it.
+
     Args:
         graph: the explored program.
         moments: number of moments.
         parameters: number of parameters.
-        start: components of what the program starts from `[rows, 4^n]`, of moment 0.
+        start: components of what the program starts from `[rows, 4^k]`, of moment 0, on the qubits `inputs`.
+        inputs: positions of the qubits that may start in any state; the others start in |0>.
     """
 
-    def __init__(self, graph: Graph, moments: int, parameters: int, start: np.ndarray):
-        self.graph, self.moments, self.shape = graph, moments, (4,) * len(graph.qubits)
-        self.basis = [[np.zeros((0, 4 ** len(graph.qubits))) for _ in range(moments)] for _ in graph.places]
-        self.total, self.too_large, self.grown = 0, False, False
+    def __init__(self, graph: Graph, moments: int, parameters: int, start: np.ndarray, inputs: Qubits = ()):
+        self.graph, self.moments = graph, moments
+        self.window: list[Qubits] = [() for _ in graph.places]
+        self.basis = [[np.zeros((0, 1)) for _ in range(moments)] for _ in graph.places]
+        self.too_large, self.grown = False, False
         self.leaving: list[list[Edge]] = [[] for _ in graph.places]
         for edge in graph.edges:
             self.leaving[edge.source].append(edge)
         self.rank = _order(graph)
-        self.add(0, 0, start)
-        self.grow(parameters)
+        try:
+            first = np.zeros((len(start), moments, *(4,) * len(inputs)))
+            first[:, 0] = start.reshape(-1, *(4,) * len(inputs))
+            self.add(0, first, inputs)
+            self.grow(parameters)
+        except TooWideError:
+            self.too_large = True
 
     def grow(self, parameters: int) -> None:
         """Push the bases through the graph at generic parameters until two of them find nothing new."""
@@ -71,43 +83,62 @@ class Reach:
             done[v] = [len(b) for b in self.basis[v]]
             if not sum(map(len, fresh)):
                 continue
-            rows = self.rows(fresh)
+            rows, here = self.rows(v, fresh), self.window[v]
             for edge in self.leaving[v]:
-                image = self.image(edge, rows, numbers)
-                new = [self.add(edge.target, m, image[:, m]) for m in range(self.moments)]
-                if any(new) and edge.target not in waiting:
+                added = [self.add(edge.target, image, q) for _, image, q in pieces(edge.ops, rows, here, numbers)]
+                if any(added) and edge.target not in waiting:
                     waiting.add(edge.target)
                     heapq.heappush(todo, (self.rank[edge.target], edge.target))
 
-    def rows(self, parts: list[np.ndarray]) -> np.ndarray:
-        """Directions of several moments as states `[rows, moments, 4, ..., 4]`."""
-        out = np.zeros((sum(map(len, parts)), self.moments, *self.shape))
+    def rows(self, node: int, parts: list[np.ndarray]) -> np.ndarray:
+        """Directions of several moments as states `[rows, moments, 4, ..., 4]` on the window of a node."""
+        shape = (4,) * len(self.window[node])
+        out = np.zeros((sum(map(len, parts)), self.moments, *shape))
         start = 0
         for m, part in enumerate(parts):
-            out[start : start + len(part), m] = part.reshape(-1, *self.shape)
+            out[start : start + len(part), m] = part.reshape(-1, *shape)
             start += len(part)
         return out
 
-    def image(self, edge: Edge, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """What an edge makes of states `[rows, moments, 4^n]`."""
-        for op in edge.ops:
-            rows = op.apply(rows, numbers, np)
-        return rows.reshape(len(rows), self.moments, -1)
+    def add(self, node: int, states: np.ndarray, qubits: Qubits) -> bool:
+        """Add directions of states `[rows, moments, 4, ..., 4]` that the bases of a node lack; were there some?"""
+        if not states.any():
+            return False
+        window = tuple(sorted({*self.window[node], *qubits}))
+        states = widen(states, qubits, window).reshape(len(states), self.moments, -1)
+        if window != self.window[node]:
+            self.basis[node] = [self.widened(node, b, window) for b in self.basis[node]]
+            self.window[node] = window
+        found = False
+        for m in range(self.moments):
+            basis, rows = self.basis[node][m], states[:, m]
+            if len(basis) == basis.shape[1] or not rows.any():
+                continue
+            new = directions(rows, basis)
+            if len(new):
+                self.basis[node][m] = np.concatenate([basis, new])
+                found = True
+        if found:
+            self.grown = True
+            widest = sum(map(len, self.basis[node]))
+            total = sum(len(b) for node in self.basis for b in node)
+            stored = sum(b.size for node in self.basis for b in node)
+            self.too_large |= widest > WIDEST or total > UNKNOWNS or stored > STORED
+        return found
 
-    def add(self, node: int, moment: int, rows: np.ndarray) -> bool:
-        """Add the directions of `rows` that a basis lacks; whether there were some."""
-        basis = self.basis[node][moment]
-        if len(basis) == basis.shape[1] or not rows.any():
-            return False
-        new = directions(rows, basis)
-        if not len(new):
-            return False
-        self.grown = True
-        self.basis[node][moment] = np.concatenate([basis, new])
-        self.total += len(new)
-        widest = sum(map(len, self.basis[node]))
-        self.too_large |= widest > WIDEST or self.total > UNKNOWNS or self.total * basis.shape[1] > STORED
-        return True
+    def widened(self, node: int, basis: np.ndarray, window: Qubits) -> np.ndarray:
+        """An orthonormal basis on a larger window."""
+        old = self.window[node]
+        out = widen(basis.reshape(-1, *(4,) * len(old)), old, window)
+        return out.reshape(len(basis), 4 ** len(window)) / np.sqrt(2.0) ** (len(window) - len(old))
+
+    def components(self, node: int, moment: int, strings: np.ndarray) -> np.ndarray:
+        """Components `[strings, directions]` of a basis at Pauli strings `[strings, qubits]`, I X Y Z being 0 to 3."""
+        window = np.array(self.window[node], int)
+        outside = np.delete(strings, window, axis=1)
+        place = strings[:, window] @ 4 ** np.arange(len(window))[::-1]
+        there = np.all((outside == 0) | (outside == 3), axis=1)
+        return self.basis[node][moment][:, place].T * there[:, None]
 
 
 def directions(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -167,8 +198,8 @@ class Coordinates:
         return np.arange(first, first + self.sizes[node].sum())
 
 
-def coordinates(reach: Reach, start: np.ndarray) -> Coordinates:
-    """The program in the bases of its nodes; `start` has the components of each input `[inputs, 4^n]`."""
+def coordinates(reach: Reach, start: np.ndarray, inputs: Qubits = ()) -> Coordinates:
+    """The program in the bases of its nodes; `start` has the components of each input `[inputs, 4^k]`."""
     sizes = np.array([[len(b) for b in node] for node in reach.basis])
     offsets = (np.cumsum(sizes) - sizes.ravel()).reshape(sizes.shape)
     total = int(sizes.sum())
@@ -176,16 +207,7 @@ def coordinates(reach: Reach, start: np.ndarray) -> Coordinates:
     for edge in reach.graph.edges:
         if not sizes[edge.source].sum() or not sizes[edge.target].sum():
             continue
-        rows = reach.rows(reach.basis[edge.source])
-        used = (0, *sorted(frozenset().union(*(op.used for op in edge.ops))))
-        numbers = np.zeros(len(reach.graph.numbers.place))
-        constant = reach.image(edge, rows, numbers)
-        for number in used:
-            image = constant
-            if number:
-                numbers[number] = 1.0
-                image = reach.image(edge, rows, numbers) - constant
-                numbers[number] = 0.0
+        for number, image in _images(reach, edge):
             for moment in range(reach.moments):
                 block = reach.basis[edge.target][moment] @ image[:, moment].T
                 i, j = np.nonzero(np.abs(block) > NOISE)
@@ -195,10 +217,31 @@ def coordinates(reach: Reach, start: np.ndarray) -> Coordinates:
     join = [np.concatenate([p[k] for p in parts] or [np.zeros(0)]) for k in (0, 1, 3)]
     which = np.repeat([p[2] for p in parts], lengths) if parts else np.zeros(0)
     first = np.zeros((total, len(start)))
-    first[: sizes[0, 0]] = reach.basis[0][0] @ start.T
+    begin = fit(start.reshape(-1, *(4,) * len(inputs)), inputs, reach.window[0])
+    first[: sizes[0, 0]] = reach.basis[0][0] @ begin.reshape(len(start), -1).T
     traces = np.zeros(total)
     for node, node_basis in enumerate(reach.basis):
         traces[offsets[node, 0] : offsets[node, 0] + sizes[node, 0]] = node_basis[0][:, 0]
     return Coordinates(
         offsets, sizes, join[0].astype(int), join[1].astype(int), which.astype(int), join[2], first, traces
     )  # fmt: skip
+
+
+def _images(reach: Reach, edge: Edge) -> Iterator[tuple[int, np.ndarray]]:
+    """What an edge makes of the basis of its source, on the window of its target: constant part, and one a number."""
+    window = reach.window[edge.target]
+    rows = reach.rows(edge.source, reach.basis[edge.source])
+    numbers = np.zeros(len(reach.graph.numbers.place))
+
+    def image() -> np.ndarray:
+        out = np.zeros((*rows.shape[:2], 4 ** len(window)))
+        for first, part, qubits in pieces(edge.ops, rows, reach.window[edge.source], numbers):
+            out[first : first + len(part)] = fit(part, qubits, window).reshape(len(part), reach.moments, -1)
+        return out
+
+    constant = image()
+    yield 0, constant
+    for number in sorted(frozenset().union(*(op.used for op in edge.ops))):
+        numbers[number] = 1.0
+        yield number, image() - constant
+        numbers[number] = 0.0

@@ -4,6 +4,7 @@ Some nodes are cut so that no cycle is left. One sweep carries states from the c
 cuts; $x = b + S(\theta)\, x$ is solved by GMRES, and its derivatives by GMRES with the transposed sweep.
 """
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -37,6 +38,12 @@ class Whole:
         self.leaving: list[list[Edge]] = [[] for _ in graph.places]
         for edge in graph.edges:
             self.leaving[edge.source].append(edge)
+
+    def start(self) -> np.ndarray:
+        """|0...0> `[moments, 4, ..., 4]`."""
+        zero = np.zeros(self.shape[1:])
+        zero[0] = functools.reduce(np.multiply.outer, [np.array([1.0, 0.0, 0.0, 1.0])] * (len(self.shape) - 2), 1.0)
+        return zero
 
     def sweep(self, numbers: Any, x: Any, start: Any, xp: Any, inside: frozenset[int] | None = None) -> tuple[Any, Any]:
         """Carry states from the cuts, and from the start, to the cuts and to all other nodes.

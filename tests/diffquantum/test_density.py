@@ -256,8 +256,20 @@ def test_condition_that_always_holds():
 
 
 def test_too_large():
+    turned = tuple(Gate("ry", (Const(q),), Parameter(0)) for q in range(20))
     with pytest.raises(UnsupportedError, match="too large"):
-        Exact(Program("p", ("t",), 11, (Gate("ry", (Const(0),), Parameter(0)),)))
+        Exact(Program("p", ("t",), 20, turned))
+
+
+def test_ancillas_need_no_room():
+    """Twenty qubits, at most seven of them in use at once: a chain of ancillas is given back, others come and go."""
+    chain = [Gate("ry", (Const(0),), Parameter(0)), Gate("h", (Const(1),))]
+    there = [Gate("ccx", (Const(0), Const(1), Const(2))), *(Gate("cx", (Const(q - 1), Const(q))) for q in (3, 4, 5))]
+    passing = [Gate("cx", (Const(1), Const(q))) for q in range(6, 20) for _ in range(2)]
+    body = (*chain, *there, *passing, *there[:0:-1], Measure(Const(2), "m", True))
+    exact = Exact(Program("p", ("t",), 20, body, (Var("m"),), "result"))
+    assert len(exact.graph.qubits) == 20
+    assert abs(exact.means([1.1])[0] - np.sin(0.55) ** 2 / 2) < 1e-14
 
 
 def test_read_before_set_on_one_path():
