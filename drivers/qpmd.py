@@ -14,6 +14,7 @@ from drivers.io.result import Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import AbstractGibbs, PauliGibbs, levenberg_marquardt
+from qml.gibbs.family import AbstractLinear
 from qml.gibbs.objective import AbstractObjective, linear
 
 SENTENCES = (
@@ -106,16 +107,23 @@ class QPMD(AbstractDriver):
         """The model and what the objective keeps beside it; no randomness is used.
 
         Raises:
-            ConfigError: the thing to fit is not a Gibbs model.
+            ConfigError: the thing to fit is not a Gibbs model, or the objective takes its own steps only.
         """
         if not isinstance(thing, AbstractGibbs):
             raise ConfigError(
                 "Mirror descent fits Gibbs models.",
                 got=type(thing).__name__,
-                expected="a PauliGibbs or LatentGibbs",
+                expected="a PauliGibbs, TiedGibbs or LatentGibbs",
                 try_="qml.gibbs.PauliGibbs.local(hilbert, lattice, body=2)",
             )
         rule = self._rule(thing)
+        if rule is not None and self.objective.own_steps:
+            raise ConfigError(
+                "This objective takes its own steps, with couplings that enter K linearly.",
+                got=f"{type(self.objective).__name__} with {type(thing).__name__} and optimizer={self.optimizer!r:.40}",
+                expected="a PauliGibbs or TiedGibbs, and no optimizer",
+                try_="optimizer=None; qml.gibbs.streaming() is the optimiser for streams",
+            )
         memory = () if rule is None else rule.init(thing.params)
         model = thing.with_theta(thing.theta) if isinstance(thing, PauliGibbs) else thing
         return _Carry(model, self.objective.prepare(thing), memory)
@@ -124,7 +132,7 @@ class QPMD(AbstractDriver):
         """The optimiser, if not the objective takes its own steps."""
         if self.optimizer is not None:
             return optax.with_extra_args_support(self.optimizer)
-        return None if isinstance(model, PauliGibbs) else levenberg_marquardt()
+        return None if isinstance(model, AbstractLinear) else levenberg_marquardt()
 
     def step(self, carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
         """One mirror step, or one of the optimiser."""

@@ -28,6 +28,7 @@ from qml.gibbs.structure import (
     identifiability,
     select,
 )
+from qml.gibbs.tied import TiedGibbs, mean_state
 from qml.gibbs.windows import Windowed, window_couplings
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "StateObjective",
     "StreamObjective",
     "ThermalObjective",
+    "TiedGibbs",
     "Windowed",
     "brick_bases",
     "candidate_terms",
@@ -62,6 +64,7 @@ __all__ = [
     "inverse_mirror",
     "ising_chain",
     "levenberg_marquardt",
+    "mean_state",
     "mirror",
     "natural_gradient",
     "nearest_feasible",

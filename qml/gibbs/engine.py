@@ -320,16 +320,34 @@ def setting_index(bases: Any) -> Array:
     return (subset[None, :] & flips[:, None]) * 2**n_sites + (subset[None, :] & signs[:, None])
 
 
-def probabilities(table: Array, index: Array) -> Array:
-    r"""$p(x|b) = 2^{-n} \sum_{S} (-1)^{|x \wedge S|} \langle P_S \rangle$ of one setting.
+def outcomes(size: int, readout: Array | None) -> Array:
+    r"""What $\langle P_S\rangle$ adds to each outcome, `[size, size]`: $\prod_s \sum_t A^s_{x_s t} (-1)^{t S_s}$.
+
+    Args:
+        size: number of outcomes.
+        readout: $A^s_{xt}$, probability to read x where t is right `[sites, 2, 2]`; `None` is without errors.
+    """
+    if readout is None:
+        return hadamard(size)
+    signs = jnp.array([[1.0, 1.0], [1.0, -1.0]])
+    each = jnp.einsum("St,sxt->sSx", signs, readout)
+    total = jnp.ones((1, 1))
+    for site in range(readout.shape[0]):
+        total = jnp.kron(total, each[site])
+    return total
+
+
+def probabilities(table: Array, index: Array, readout: Array | None = None) -> Array:
+    r"""$p(x|b) = 2^{-n} \sum_{S} (-1)^{|x \wedge S|} \langle P_S \rangle$ of one setting, and what is read of it.
 
     Args:
         table: Pauli expectations `[..., size, size]`.
         index: one row of `setting_index`.
+        readout: see `outcomes`.
 
     Returns:
         `[..., size]`; outcome bits are in site order, site 0 the highest.
     """
     size = index.shape[-1]
     picked = table.reshape(*table.shape[:-2], size * size)[..., index]
-    return picked @ hadamard(size).astype(picked.dtype) / size
+    return picked @ outcomes(size, readout).astype(picked.dtype) / size

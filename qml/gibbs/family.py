@@ -13,9 +13,11 @@ from qml._core.errors import DataError
 from qml._core.types import Array, Float, Inexact, PyTree, RandomKey
 from qml.estimate.stats import Stats
 from qml.gibbs import engine
-from qml.gibbs.shots import ShotData, basis_codes, brick_bases, whole_numbers
+from qml.gibbs.shots import ShotData, basis_codes, brick_bases
+from qml.gibbs.tables import confusion, whole_numbers
 from qml.hilbert import AbstractHilbert
 from qml.operator import AbstractOperator
+from qml.operator.strings import PauliStrings
 
 
 class AbstractGibbs(eqx.Module):
@@ -63,13 +65,16 @@ class AbstractGibbs(eqx.Module):
     def hvp(self, direction: PyTree) -> PyTree:
         """The Kubo-Mori metric times a direction in the parameters."""
 
-    def sample(self, key: RandomKey, bases: Sequence[str] | None = None, shots: Any = 1000) -> ShotData:
+    def sample(
+        self, key: RandomKey, bases: Sequence[str] | None = None, shots: Any = 1000, readout: Any = None
+    ) -> ShotData:
         """Measure the state in local Pauli bases.
 
         Args:
             key: a typed key; used up.
             bases: letters X, Y, Z in site order, one string for each setting; `None` is the nine `brick_bases`.
             shots: shots of each setting, one number or one for each basis.
+            readout: errors of the readout of each site, see `ShotData`.
 
         Raises:
             DataError: wrong letters, or no shots at all.
@@ -91,25 +96,51 @@ class AbstractGibbs(eqx.Module):
             )
         shots = [shots] * len(codes) if np.ndim(shots) == 0 else shots
         shots = whole_numbers(shots, "number of shots", len(codes))
-        laws = np.asarray(measured(self, jnp.asarray(codes)))
+        errors = None if readout is None else jnp.asarray(confusion(readout, self.hilbert.n_sites))
+        laws = np.asarray(measured(self, jnp.asarray(codes), errors))
         keys = jax.random.split(key, len(codes))
         rows = [_draw(k, law, int(count)) for k, law, count in zip(keys, laws, shots, strict=True)]
         place = np.arange(self.hilbert.n_sites - 1, -1, -1)
         outcomes = np.concatenate([index for index, _ in rows])[:, None] >> place[None, :] & 1
         setting = np.repeat(np.arange(len(codes)), [len(index) for index, _ in rows])
-        return ShotData(bases, outcomes, np.concatenate([n for _, n in rows]), setting)
+        return ShotData(bases, outcomes, np.concatenate([n for _, n in rows]), setting, readout)
+
+
+class AbstractLinear(AbstractGibbs):
+    r"""Thermal states with $K = \sum_j \theta_j P_j$ and $\theta = A t$, linear in the parameters t."""
+
+    covariance: eqx.AbstractVar[Array]
+    strings: eqx.AbstractVar[PauliStrings]
+    tie: eqx.AbstractVar[Array | None]  # A [terms, params]; None is one parameter for each string
+
+    @abc.abstractmethod
+    def marginals(self) -> Float[Array, " params"]:
+        r"""$-\partial \log Z / \partial t$."""
+
+
+def push(tie: Array | None, params: Array) -> Array:
+    """Couplings of the strings from parameters."""
+    return params if tie is None else tie @ params
+
+
+def pull(tie: Array | None, values: Array) -> Array:
+    """Derivatives in the parameters from those in the couplings: of a vector, or of a symmetric matrix."""
+    if tie is None:
+        return values
+    return tie.T @ values @ tie if values.ndim == 2 else values @ tie
 
 
 @jax.jit
-def measured(model: AbstractGibbs, bases: Array) -> Array:
+def measured(model: AbstractGibbs, bases: Array, readout: Array | None = None) -> Array:
     r"""The law $p(x|b)$ of every local basis `[settings, size]`.
 
     Args:
         model: the state.
         bases: letters as numbers, X = 0, Y = 1, Z = 2 `[settings, sites]`.
+        readout: errors of the readout, see `engine.outcomes`.
     """
     table = engine.pauli_table(model.density())
-    return jax.lax.map(lambda index: engine.probabilities(table, index), engine.setting_index(bases))
+    return jax.lax.map(lambda index: engine.probabilities(table, index, readout), engine.setting_index(bases))
 
 
 def _draw(key: RandomKey, law: np.ndarray, shots: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,8 +10,7 @@ import numpy as np
 from qml._core.errors import DataError, SpaceError
 from qml._core.types import Array, Float, Inexact, Int, PyTree
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractGibbs
-from qml.gibbs.model import PauliGibbs
+from qml.gibbs.family import AbstractGibbs, AbstractLinear, pull
 from qml.gibbs.objective import AbstractObjective, linear
 from qml.gibbs.optimise import nearest
 from qml.gibbs.shots import ShotData
@@ -28,7 +27,7 @@ class MarginalObjective(AbstractObjective):
     `nearest_feasible` gives the nearest marginals that a state has.
 
     Args:
-        marginals: expectation of each string of the model `[terms]`.
+        marginals: expectation of each string of the model `[terms]`; of the tied sums where couplings are tied.
         covariance: their covariance `[terms, terms]`; `None` is exactly known.
 
     Raises:
@@ -58,7 +57,7 @@ class MarginalObjective(AbstractObjective):
 
     def loss(self, model: AbstractGibbs, data: Marginals) -> Float[Array, ""]:
         r"""$\log Z + \theta\cdot\eta$, the divergence and the entropy of the state."""
-        return model.log_partition() + jnp.sum(linear(model).theta * data.target)
+        return model.log_partition() + jnp.sum(linear(model).params * data.target)
 
     def prepare(self, model: AbstractGibbs) -> Marginals:
         """The marginals to reach.
@@ -66,22 +65,22 @@ class MarginalObjective(AbstractObjective):
         Raises:
             DataError: there is not one marginal for each string of the model.
         """
-        if self.marginals.shape != linear(model).theta.shape:
+        if self.marginals.shape != linear(model).params.shape:
             raise DataError(
                 "There must be one marginal for each string of the model.",
                 got=f"{self.marginals.shape[0]} marginals",
-                expected=f"{linear(model).theta.shape[0]}",
+                expected=f"{linear(model).params.shape[0]}",
                 try_="the order of model.terms",
             )
         return Marginals(self.marginals, self.covariance, jnp.ones(()))
 
     def advance(
-        self, model: PauliGibbs, data: PyTree, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
+        self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array
+    ) -> tuple[AbstractLinear, PyTree, dict[str, Array]]:
         """A mirror step in the marginals."""
         return mirror_step(model, data, step_size, damping)
 
-    def finish(self, model: PauliGibbs, data: PyTree) -> PauliGibbs:
+    def finish(self, model: AbstractLinear, data: PyTree) -> AbstractLinear:
         r"""The model with the covariance $H^{-1} \Sigma H^{-1}$ of moment matching."""
         return sandwich(model, data)
 
@@ -143,21 +142,21 @@ class StateObjective(AbstractObjective):
                 expected=f"{2**model.hilbert.n_sites}",
                 try_="a density matrix in basis order",
             )
-        if not isinstance(model, PauliGibbs):
+        if not isinstance(model, AbstractLinear):
             return ()
-        count = len(model.strings)
-        return Marginals(engine.traces(model.strings, self.density), jnp.zeros((count, count)), jnp.ones(()))
+        means = pull(model.tie, engine.traces(model.strings, self.density))
+        return Marginals(means, jnp.zeros(means.shape * 2), jnp.ones(()))
 
     def advance(
-        self, model: PauliGibbs, data: PyTree, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
+        self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array
+    ) -> tuple[AbstractLinear, PyTree, dict[str, Array]]:
         """A mirror step in the marginals."""
         model, data, info = mirror_step(model, data, step_size, damping)
         return model, data, info | {"loss": info["loss"] - self.entropy}
 
     def finish(self, model: AbstractGibbs, data: PyTree) -> AbstractGibbs:
         """The model; its couplings are exact."""
-        return sandwich(model, data) if isinstance(model, PauliGibbs) else model
+        return sandwich(model, data) if isinstance(model, AbstractLinear) else model
 
 
 class _Stream(eqx.Module):
@@ -195,9 +194,14 @@ class StreamObjective(AbstractObjective):
         ShotData.merged(batches)
         self.batches = tuple(batches)
 
+    @property
+    def own_steps(self) -> bool:
+        """See `AbstractObjective.own_steps`: a step takes in a batch."""
+        return True
+
     def loss(self, model: AbstractGibbs, data: _Stream) -> Float[Array, ""]:
         r"""$\log Z + \theta\cdot\eta_t$."""
-        return model.log_partition() + jnp.sum(linear(model).theta * data.mean)
+        return model.log_partition() + jnp.sum(linear(model).params * pull(linear(model).tie, data.mean))
 
     def prepare(self, model: AbstractGibbs) -> _Stream:
         """Averages of every batch.
@@ -220,28 +224,30 @@ class StreamObjective(AbstractObjective):
         return _Stream(jnp.array(0), zero, zero, whole.moments(strings)[1], jnp.ones(()), means, shots)
 
     def advance(
-        self, model: PauliGibbs, data: _Stream, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
+        self, model: AbstractLinear, data: _Stream, step_size: Array, damping: Array
+    ) -> tuple[AbstractLinear, PyTree, dict[str, Array]]:
         """Take in one batch."""
         fresh = data.place < len(self.batches)
         shots = jnp.where(fresh, data.shots[data.place], 0.0)
         seen = data.seen + shots
         mean = data.mean + (data.means[data.place] - data.mean) * shots / jnp.maximum(seen, 1.0)
-        theta, kept = nearest(model, mean, model.theta)
-        found = eqx.tree_at(lambda m: m.theta, model, theta)
+        goal = pull(model.tie, mean)
+        theta, kept = nearest(model, goal, model.params)
+        found = model.with_params(theta)
         data = eqx.tree_at(
             lambda d: (d.place, d.seen, d.mean, d.kept), data, (data.place + fresh.astype(int), seen, mean, kept)
         )
-        moved = jnp.max(jnp.abs(theta - model.theta))
+        moved = jnp.max(jnp.abs(theta - model.params))
         info = {
             "loss": self.loss(found, data),
-            "gradient_norm": jnp.linalg.norm(found.marginals() - mean),
+            "gradient_norm": jnp.linalg.norm(found.marginals() - goal),
             "natural_gradient": jnp.where(data.place < len(self.batches), jnp.maximum(moved, 1e-300), 0.0),
             "kept": kept,
             "stalled": jnp.array(False),
         }
         return found, data, info
 
-    def finish(self, model: PauliGibbs, data: _Stream) -> PauliGibbs:
+    def finish(self, model: AbstractLinear, data: _Stream) -> AbstractLinear:
         r"""The model with the covariance $H^{-1} \Sigma H^{-1}$ of all shots."""
-        return sandwich(model, Marginals(data.mean, data.covariance, data.kept))
+        tie = model.tie
+        return sandwich(model, Marginals(pull(tie, data.mean), pull(tie, data.covariance), data.kept))

@@ -60,3 +60,13 @@ def inverse(metric: Float[Array, "terms terms"]) -> Float[Array, "terms terms"]:
     unseen = (jnp.sum(jnp.where(seen, 0.0, vectors**2), axis=1) > 1e-6) | (scale == 0)
     blind = unseen[:, None] | unseen[None, :]
     return jnp.where(blind, jnp.where(jnp.eye(len(unseen), dtype=bool), jnp.inf, 0.0), covariance)
+
+
+def root_of_inverse(metric: Float[Array, "terms terms"]) -> Float[Array, "terms terms"]:
+    r"""W with $W W^T = M^{-1}$ on the directions that M sees, zero on all others.
+
+    Args:
+        metric: positive semidefinite.
+    """
+    scale, levels, vectors, seen = _modes(metric, 0.0)
+    return scale[:, None] * vectors * jnp.where(seen, 1 / jnp.sqrt(jnp.where(seen, levels, 1.0)), 0.0)[None, :]

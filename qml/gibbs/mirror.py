@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from qml._core.errors import ConfigError, ShapeError, SpaceError
 from qml._core.types import Array, Bool, Float, Int
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractGibbs
+from qml.gibbs.family import AbstractGibbs, AbstractLinear, pull, push
 from qml.gibbs.metric import natural
 from qml.gibbs.model import PauliGibbs
 from qml.operator.strings import PauliStrings
@@ -82,11 +82,13 @@ def newton(
     tolerance: float | Array,
     max_steps: int | Array,
     damping: float | Array,
+    tie: Array | None = None,
 ) -> Mirrored:
     r"""Couplings whose marginals are `target`, by damped Newton steps in the Kubo-Mori metric with safe step lengths.
 
     Every step lowers $D(\sigma\|\rho_\theta) = \log Z + \theta\cdot\eta - S(\sigma)$. A direction v with
-    $v\cdot\eta < \lambda_{min}(\sum_j v_j P_j)$ proves that no state has these marginals, and ends the search.
+    $v\cdot\eta < \lambda_{min}(\sum_j v_j P_j)$ proves that no state has these marginals, and ends the search. With
+    `tie` all vectors are of the tied parameters.
     """
 
     def go_on(loop: tuple[Mirrored, Array]) -> Array:
@@ -95,13 +97,13 @@ def newton(
 
     def step(loop: tuple[Mirrored, Array]) -> tuple[Mirrored, Array]:
         now, _ = loop
-        state = engine.solve(strings, now.theta)
-        means = engine.traces(strings, engine.in_basis(state, state.weights))
-        metric = engine.metric(strings, state, "bkm")
+        state = engine.solve(strings, push(tie, now.theta))
+        means = pull(tie, engine.traces(strings, engine.in_basis(state, state.weights)))
+        metric = pull(tie, engine.metric(strings, state, "bkm"))
         gap = means - target
         direction = natural(metric, gap, damping)
         slope = gap @ direction
-        lowest = engine.lowest_level(strings, direction)
+        lowest = engine.lowest_level(strings, push(tie, direction))
         reach = means @ direction - lowest
         size = jnp.max(jnp.abs(direction))
         residual = jnp.max(jnp.abs(gap))
@@ -127,7 +129,7 @@ def newton(
 
 
 def inverse_mirror(
-    model: PauliGibbs,
+    model: AbstractLinear,
     marginals: Float[Array, " terms"],
     *,
     tolerance: float = 1e-11,
@@ -138,7 +140,7 @@ def inverse_mirror(
 
     Args:
         model: strings, and couplings to start from.
-        marginals: $\eta_j$ to reach `[terms]`.
+        marginals: $\eta_j$ to reach `[terms]`; of the tied sums where couplings are tied.
         tolerance: stop when the Newton decrement $\sqrt{g^T H^{-1} g}$ is below this.
         max_steps: Newton steps at most.
         damping: added to the metric, relative to a unit diagonal.
@@ -160,11 +162,11 @@ def inverse_mirror(
         False
     """
     marginals = jnp.asarray(marginals)
-    if marginals.shape != model.theta.shape or not bool(jnp.all(jnp.isfinite(marginals))):
+    if marginals.shape != model.params.shape or not bool(jnp.all(jnp.isfinite(marginals))):
         raise ShapeError(
             "There must be one finite marginal for each string.",
             got=f"shape {marginals.shape}",
-            expected=f"finite numbers of shape {model.theta.shape}",
+            expected=f"finite numbers of shape {model.params.shape}",
             try_="the order of model.terms",
         )
     if not (tolerance > 0 and max_steps >= 1 and damping >= 0):
@@ -174,7 +176,7 @@ def inverse_mirror(
             expected="tolerance > 0, max_steps >= 1, damping >= 0",
             try_="the default settings",
         )
-    return newton(model.strings, marginals, model.theta, tolerance, max_steps, damping)
+    return newton(model.strings, marginals, model.params, tolerance, max_steps, damping, model.tie)
 
 
 @jax.jit

@@ -15,14 +15,14 @@ from qml._core.precision import real_dtype, require_x64
 from qml._core.types import Array, Float, Inexact
 from qml.estimate.stats import Stats, format_error
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractGibbs
+from qml.gibbs.family import AbstractLinear
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings, merge, parse
 
 
 @final
-class PauliGibbs(AbstractGibbs):
+class PauliGibbs(AbstractLinear):
     r"""The thermal state $\rho_\theta = e^{-K} / Z$ with $K = \sum_j \theta_j P_j$, exact and dense (at most 12 sites).
 
     Every method costs one eigendecomposition of a $2^n$ matrix. `log_partition`, `density`, `expect`, `entropy` and
@@ -126,6 +126,11 @@ class PauliGibbs(AbstractGibbs):
         """See `AbstractGibbs.params`: `theta`."""
         return self.theta
 
+    @property
+    def tie(self) -> None:
+        """One parameter for each string."""
+        return None
+
     def with_params(self, params: Any) -> "PauliGibbs":
         """See `AbstractGibbs.with_params`; the covariance is left as it is."""
         return eqx.tree_at(lambda m: m.theta, self, params)
@@ -137,7 +142,7 @@ class PauliGibbs(AbstractGibbs):
             ShapeError: there is not one finite coupling for each string.
         """
         shape = self.theta.shape
-        return _with(self, _array(theta, shape, "theta"), _array(covariance, shape * 2, "covariance"))
+        return with_arrays(self, _array(theta, shape, "theta"), _array(covariance, shape * 2, "covariance"))
 
     def log_partition(self) -> Float[Array, ""]:
         r"""$\log Z$; its gradient in `theta` is minus the marginals, its Hessian the Kubo-Mori metric."""
@@ -273,7 +278,7 @@ class LearnedHamiltonian(eqx.Module):
     __repr__ = __str__
 
 
-def _with(model: PauliGibbs, theta: Array, covariance: Array) -> PauliGibbs:
+def with_arrays(model: PauliGibbs, theta: Array, covariance: Array) -> PauliGibbs:
     """The same strings with other arrays, unchecked, so also under tracing."""
     return eqx.tree_at(lambda m: (m.theta, m.covariance), model, (theta, covariance))
 

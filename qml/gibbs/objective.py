@@ -11,21 +11,25 @@ import numpy as np
 from qml._core.errors import ConfigError, DataError, SpaceError, unknown_name
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractGibbs
-from qml.gibbs.learn import divergence, lost, score_and_fisher
+from qml.gibbs.family import AbstractGibbs, AbstractLinear, pull, push
+from qml.gibbs.learn import bias, divergence, lost, score_and_fisher
 from qml.gibbs.metric import inverse, natural
-from qml.gibbs.model import PauliGibbs
 from qml.gibbs.shots import ShotData
 from qml.gibbs.steps import Marginals, line_search, mirror_step, sandwich, split
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings
 
-METHODS = ("likelihood", "moments")
+METHODS = ("likelihood", "corrected", "moments")
 _MEMORY = 2**32  # bytes of the derivatives of all Pauli expectations
 
 
 class AbstractObjective(eqx.Module):
     """A function of a Gibbs model to minimise, and the step that mirror descent takes on it."""
+
+    @property
+    def own_steps(self) -> bool:
+        """The steps of `advance` are part of the answer, so that no optimiser can take others."""
+        return False
 
     @abc.abstractmethod
     def loss(self, model: AbstractGibbs, data: PyTree) -> Float[Array, ""]:
@@ -41,8 +45,8 @@ class AbstractObjective(eqx.Module):
 
     @abc.abstractmethod
     def advance(
-        self, model: PauliGibbs, data: PyTree, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
+        self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array
+    ) -> tuple[AbstractLinear, PyTree, dict[str, Array]]:
         """One pure step: the new model and data, and numbers about it.
 
         The numbers are `loss`, `gradient_norm`, `natural_gradient` (the largest entry of the direction taken, zero at
@@ -54,17 +58,17 @@ class AbstractObjective(eqx.Module):
         """The model with the covariance of its couplings, pure."""
 
 
-def linear(model: AbstractGibbs) -> PauliGibbs:
+def linear(model: AbstractGibbs) -> AbstractLinear:
     """The model, where its couplings enter K linearly.
 
     Raises:
         ConfigError: it is of another family.
     """
-    if not isinstance(model, PauliGibbs):
+    if not isinstance(model, AbstractLinear):
         raise ConfigError(
             "Marginals of strings are matched by couplings of those strings.",
             got=type(model).__name__,
-            expected="a PauliGibbs",
+            expected="a PauliGibbs or TiedGibbs",
             try_="a StateObjective, or a DataObjective with method='likelihood'",
         )
     return model
@@ -135,12 +139,14 @@ class ThermalObjective(AbstractObjective):
         return jax.jit(lambda c, b: engine.solve(strings, b * c).log_partition)(couplings, self.beta)
 
     def advance(
-        self, model: PauliGibbs, data: PyTree, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
+        self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array
+    ) -> tuple[AbstractLinear, PyTree, dict[str, Array]]:
         """A step of the geometric path, halved until the free energy falls (inside the model it always does)."""
-        strings, theta = model.strings, model.theta
-        inside, outside, rest = split(self.hamiltonian.strings, strings)
+        strings, theta, tie = model.strings, model.params, model.tie
         couplings = self.hamiltonian.coefficients.real
+        if tie is not None:
+            return self._tied(model, data, step_size, damping)
+        inside, outside, rest = split(self.hamiltonian.strings, strings)
         goal = jnp.zeros_like(theta).at[inside[1]].set(couplings[inside[0]])
         if len(rest):
             state = engine.solve(strings, theta)
@@ -151,23 +157,42 @@ class ThermalObjective(AbstractObjective):
         theta, stalled = (
             free(theta, direction, step_size) if len(rest) else (theta + step_size * direction, jnp.array(False))
         )
-        loss, energy, entropy, state = self._numbers(strings, theta)
-        excess = engine.assemble(strings, theta) - self.beta * engine.assemble(self.hamiltonian.strings, couplings)
-        slope = engine.covariances(strings, state, excess)
-        info = {
+        return model.with_params(theta), data, self._info(model, theta, data, direction, stalled)
+
+    def _tied(self, model: AbstractLinear, data: Array, step_size: Array, damping: Array) -> tuple:
+        """The same step in tied couplings: what is lacking to beta H, projected in the Kubo-Mori metric."""
+        strings, params, tie = model.strings, model.params, model.tie
+        state, slope = self._slope(model, params)
+        direction = -natural(pull(tie, engine.metric(strings, state, "bkm")), slope, damping)
+        free = line_search(lambda t: self._numbers(strings, push(tie, t))[0])
+        params, stalled = free(params, direction, step_size)
+        return model.with_params(params), data, self._info(model, params, data, direction, stalled)
+
+    def _slope(self, model: AbstractLinear, params: Array) -> tuple[engine.Thermal, Array]:
+        """The state, and the derivatives of the free energy."""
+        theta, target = push(model.tie, params), self.hamiltonian
+        state = engine.solve(model.strings, theta)
+        excess = engine.assemble(model.strings, theta)
+        excess = excess - self.beta * engine.assemble(target.strings, target.coefficients.real)
+        return state, pull(model.tie, engine.covariances(model.strings, state, excess))
+
+    def _info(
+        self, model: AbstractLinear, params: Array, data: Array, direction: Array, stalled: Array
+    ) -> dict[str, Array]:
+        loss, energy, entropy, _ = self._numbers(model.strings, push(model.tie, params))
+        return {
             "loss": loss,
             "relative_entropy": loss + data,
             "energy": energy,
             "entropy": entropy,
-            "gradient_norm": jnp.linalg.norm(slope),
+            "gradient_norm": jnp.linalg.norm(self._slope(model, params)[1]),
             "natural_gradient": jnp.max(jnp.abs(direction)),
             "stalled": stalled,
         }
-        return eqx.tree_at(lambda m: m.theta, model, theta), data, info
 
     def finish(self, model: AbstractGibbs, data: PyTree) -> AbstractGibbs:
         """The model; its couplings are exact."""
-        if not isinstance(model, PauliGibbs):
+        if not isinstance(model, AbstractLinear):
             return model
         return eqx.tree_at(lambda m: m.covariance, model, jnp.zeros_like(model.covariance))
 
@@ -184,15 +209,20 @@ class DataObjective(AbstractObjective):
 
     `"likelihood"` maximises the probability of every outcome, not only of the averages: Fisher scoring steps
     $\theta \leftarrow \theta + \lambda F^{-1} s$, error bars from $F^{-1}$ of the measurement that was made.
+    `"corrected"` shifts the score so that the bias b of order 1/N is gone (Firth), steps
+    $\theta \leftarrow \theta + \lambda (F^{-1} s - b)$: much smaller errors at low temperature or with few shots, and
+    finite couplings where the maximum is at infinity.
     `"moments"` matches the averages of the model's strings (maximum entropy), with sandwich errors; it needs 1.3 to 6
     times the shots.
 
     Args:
         shots: the data.
-        method: `"likelihood"` or `"moments"`.
+        method: `"likelihood"`, `"corrected"` or `"moments"`.
 
     Raises:
         ConfigError: no such method.
+
+    Source: Firth, Biometrika 80, 27 (1993), for the corrected form.
 
     Example:
         >>> from qml.gibbs import DataObjective, ShotData
@@ -208,11 +238,19 @@ class DataObjective(AbstractObjective):
             unknown_name("learning method", method, METHODS)
         self.shots, self.method = shots, method
 
+    @property
+    def own_steps(self) -> bool:
+        """See `AbstractObjective.own_steps`: the corrected likelihood has no function that it minimises."""
+        return self.method == "corrected"
+
     def loss(self, model: AbstractGibbs, data: PyTree) -> Float[Array, ""]:
         """Log-likelihood lost per shot; for `"moments"`, log Z + theta . eta of the averages."""
         if self.method == "moments":
-            return model.log_partition() + jnp.sum(linear(model).theta * data.target)
-        return lost(model.density(), self.shots.table(), engine.setting_index(self.shots.bases))
+            return model.log_partition() + jnp.sum(linear(model).params * data.target)
+        return lost(model.density(), *self._columns())
+
+    def _columns(self) -> tuple[Array, Array, Array | None]:
+        return self.shots.table(), engine.setting_index(self.shots.bases), self.shots.readout
 
     def report(self, model: AbstractGibbs, data: PyTree) -> dict[str, Array]:
         """The deviance, for the likelihood."""
@@ -233,9 +271,10 @@ class DataObjective(AbstractObjective):
                 try_="a model on as many spins as were measured",
             )
         if self.method == "moments":
+            tie = linear(model).tie
             mean, covariance = self.shots.moments(linear(model).strings)
-            return Marginals(mean, covariance, jnp.ones(()))
-        if isinstance(model, PauliGibbs) and 8 * len(model.strings) * 4**model.hilbert.n_sites > _MEMORY:
+            return Marginals(pull(tie, mean), pull(tie, covariance), jnp.ones(()))
+        if isinstance(model, AbstractLinear) and 8 * len(model.strings) * 4**model.hilbert.n_sites > _MEMORY:
             raise SpaceError(
                 "The likelihood of this model does not fit into memory.",
                 got=f"{len(model.strings)} strings on {model.hilbert.n_sites} sites",
@@ -245,16 +284,25 @@ class DataObjective(AbstractObjective):
         return ()
 
     def advance(
-        self, model: PauliGibbs, data: PyTree, step_size: Array, damping: Array
-    ) -> tuple[PauliGibbs, PyTree, dict[str, Array]]:
+        self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array
+    ) -> tuple[AbstractLinear, PyTree, dict[str, Array]]:
         """A step of Fisher scoring, its length halved until the likelihood rises; or a mirror step in the averages."""
         if self.method == "moments":
             return mirror_step(model, data, step_size, damping)
-        table, index, strings = self.shots.table(), engine.setting_index(self.shots.bases), model.strings
-        score, fisher = score_and_fisher(strings, model.theta, table, index)
+        columns, strings, tie = self._columns(), model.strings, model.tie
+        table = columns[0]
+        score, fisher = score_and_fisher(strings, push(tie, model.params), *columns)
+        score, fisher = pull(tie, score), pull(tie, fisher)
+        if self.method == "corrected":
+            score = score - fisher @ bias(strings, push(tie, model.params), *columns, tie)
         direction = natural(fisher, score, damping)
-        theta, stalled = line_search(lambda t: divergence(strings, t, table, index))(model.theta, direction, step_size)
-        loss = divergence(strings, theta, table, index)
+        if self.method == "corrected":  # a root of a modified score, not a minimum: no line search
+            theta = model.params + step_size / jnp.maximum(jnp.max(jnp.abs(direction)), 1.0) * direction
+            stalled = jnp.array(False)
+        else:
+            lower = line_search(lambda t: divergence(strings, push(tie, t), *columns))
+            theta, stalled = lower(model.params, direction, step_size)
+        loss = divergence(strings, push(tie, theta), *columns)
         info = {
             "loss": loss,
             "deviance": 2 * jnp.sum(table) * loss,
@@ -262,14 +310,14 @@ class DataObjective(AbstractObjective):
             "natural_gradient": jnp.max(jnp.abs(direction)),
             "stalled": stalled,
         }
-        return eqx.tree_at(lambda m: m.theta, model, theta), data, info
+        return model.with_params(theta), data, info
 
     def finish(self, model: AbstractGibbs, data: PyTree) -> AbstractGibbs:
         """The model with the covariance of its couplings; infinite where the shots say nothing."""
-        if not isinstance(model, PauliGibbs):
+        if not isinstance(model, AbstractLinear):
             return model
         if self.method == "moments":
             return sandwich(model, data)
-        table, index = self.shots.table(), engine.setting_index(self.shots.bases)
-        _, fisher = score_and_fisher(model.strings, model.theta, table, index)
-        return eqx.tree_at(lambda m: m.covariance, model, inverse(fisher))
+        columns, strings, tie = self._columns(), model.strings, model.tie
+        _, fisher = score_and_fisher(strings, push(tie, model.params), *columns)
+        return eqx.tree_at(lambda m: m.covariance, model, inverse(pull(tie, fisher)))

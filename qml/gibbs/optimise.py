@@ -16,9 +16,9 @@ import optax
 from qml._core.errors import ConfigError
 from qml._core.types import Array
 from qml.gibbs import engine
+from qml.gibbs.family import AbstractLinear, pull, push
 from qml.gibbs.metric import natural
 from qml.gibbs.mirror import newton, relative_entropy, safe_length
-from qml.gibbs.model import PauliGibbs
 
 Transformation = optax.GradientTransformationExtraArgs
 
@@ -34,12 +34,12 @@ def _positive(**numbers: Any) -> None:
         raise ConfigError("A setting of an optimiser is out of range.", got=bad, expected="> 0", try_="step_size=0.5")
 
 
-def _linear(model: Any, what: str) -> PauliGibbs:
-    if not isinstance(model, PauliGibbs):
+def _linear(model: Any, what: str) -> AbstractLinear:
+    if not isinstance(model, AbstractLinear):
         raise ConfigError(
             f"{what} is defined for couplings that enter K linearly.",
             got=type(model).__name__,
-            expected="a PauliGibbs",
+            expected="a PauliGibbs or TiedGibbs",
             try_="levenberg_marquardt() for latent models",
         )
     return model
@@ -171,18 +171,20 @@ def safe_newton(*, matrix_free: bool = False, tolerance: float = 1e-3) -> Transf
 
     def update(gradient: Array, count: Array, params: Any = None, *, model: Any, **extra: Any) -> tuple[Array, Array]:
         model = _linear(model, "The safe step")
-        state = engine.solve(model.strings, params)
-        means = engine.traces(model.strings, engine.in_basis(state, state.weights))
+        tie = model.tie
+        state = engine.solve(model.strings, push(tie, params))
+        means = pull(tie, engine.traces(model.strings, engine.in_basis(state, state.weights)))
 
         def times(v: Array) -> Array:
-            return engine.covariances(model.strings, state, engine.assemble(model.strings, v))
+            matrix = engine.assemble(model.strings, push(tie, v))
+            return pull(tie, engine.covariances(model.strings, state, matrix))
 
         if matrix_free:
             direction = jax.scipy.sparse.linalg.cg(times, -gradient, tol=tolerance, maxiter=200)[0]
         else:
-            direction = -natural(engine.metric(model.strings, state, "bkm"), gradient)
+            direction = -natural(pull(tie, engine.metric(model.strings, state, "bkm")), gradient)
         slope, curvature = -gradient @ direction, direction @ times(direction)
-        reach = means @ direction - engine.lowest_level(model.strings, direction)
+        reach = means @ direction - engine.lowest_level(model.strings, push(tie, direction))
         return safe_length(slope, curvature, reach) * direction, count + 1
 
     return _transformation(_zero, update)
@@ -224,7 +226,7 @@ def mirror(step_size: float | Callable = 0.5, *, newton_steps: int = 30) -> Tran
     return _transformation(init, update)
 
 
-def nearest(model: PauliGibbs, goal: Array, start: Array, newton_steps: int = 30) -> tuple[Array, Array]:
+def nearest(model: AbstractLinear, goal: Array, start: Array, newton_steps: int = 30) -> tuple[Array, Array]:
     """Couplings of marginals shrunk towards the mixed state until some state has them, and the factor that was kept."""
 
     def infeasible(loop: tuple) -> Array:
@@ -233,7 +235,7 @@ def nearest(model: PauliGibbs, goal: Array, start: Array, newton_steps: int = 30
 
     def shrink(loop: tuple) -> tuple:
         scale, _, _, count = loop
-        found = newton(model.strings, scale * goal, start, 1e-12, newton_steps, 0.0)
+        found = newton(model.strings, scale * goal, start, 1e-12, newton_steps, 0.0, model.tie)
         smaller = scale * found.shrunk()
         return jnp.where(found.feasible, scale, smaller), found.theta, found.feasible, count + 1
 

@@ -17,6 +17,7 @@ from jax.core import Tracer
 
 from qml._core.errors import DataError
 from qml._core.types import Array, Float, Int
+from qml.gibbs.tables import canonical, confusion, no_table, qiskit_bits, result_bits, whole_bits, whole_numbers
 from qml.operator.strings import PauliStrings, mask_rows
 
 _LETTERS = "XYZ"
@@ -34,6 +35,8 @@ class ShotData(eqx.Module):
         outcomes: bits 0 or 1 `[rows, sites]`.
         counts: how often each row was seen `[rows]`, integers >= 0; `None` is once each.
         setting: which basis each row was measured in `[rows]`; `None` if `bases` has one entry for each row.
+        readout: errors of the readout of each site (see `readout.confusion`), which learning then takes into account:
+            a probability of a flip, one for each site, $p(1|0)$ and $p(0|1)$ of each, or matrices; `None` is without.
 
     Raises:
         DataError: wrong letters, shapes or bits, counts that are negative, not whole or not finite, or no shots at all.
@@ -48,10 +51,11 @@ class ShotData(eqx.Module):
     outcomes: Int[Array, "rows sites"]
     setting: Int[Array, " rows"]
     counts: Int[Array, " rows"]
+    readout: Float[Array, "sites 2 2"] | None
 
-    def __init__(self, bases: Any, outcomes: Any, counts: Any = None, setting: Any = None):
+    def __init__(self, bases: Any, outcomes: Any, counts: Any = None, setting: Any = None, readout: Any = None):
         codes = basis_codes(bases)
-        bits = _bits(outcomes, codes.shape[1])
+        bits = whole_bits(outcomes, codes.shape[1])
         counts = np.ones(len(bits), np.int64) if counts is None else whole_numbers(counts, "count", len(bits))
         if setting is None:
             if len(codes) != len(bits):
@@ -72,14 +76,16 @@ class ShotData(eqx.Module):
             )
         if counts.sum() == 0:
             raise DataError("There are no shots.", got="0 shots", expected="at least 1", try_="data with counts > 0")
-        self.bases, self.outcomes, self.setting, self.counts = _canonical(codes, bits, counts, setting)
+        self.readout = None if readout is None else jnp.asarray(confusion(readout, codes.shape[1]))
+        self.bases, self.outcomes, self.setting, self.counts = canonical(codes, bits, counts, setting)
 
     @classmethod
-    def from_counts(cls, counts: Mapping) -> "ShotData":
+    def from_counts(cls, counts: Mapping, readout: Any = None) -> "ShotData":
         """Shots from a table: for each basis, how often each bit string came out.
 
         Args:
             counts: `{"XZ": {"00": 12, "01": 3}, "ZZ": {...}}`, letters and bits in site order.
+            readout: see `ShotData`.
 
         Raises:
             DataError: the table is empty or malformed.
@@ -90,23 +96,94 @@ class ShotData(eqx.Module):
             ShotData(2 sites, 1 settings, 12 shots)
         """
         if not isinstance(counts, Mapping) or not all(isinstance(v, Mapping) for v in counts.values()):
-            raise DataError(
-                "A table of counts maps bases to counts of bit strings.",
-                got=type(counts).__name__,
-                expected='{"ZZ": {"00": 7, "11": 5}}',
-                try_="ShotData(bases, outcomes, counts, setting) for arrays",
-            )
+            raise no_table(counts)
         rows = [(k, bits, n) for k, table in enumerate(counts.values()) for bits, n in table.items()]
         return cls(
             list(counts),
             [[int(b) if b in "01" else -1 for b in bits] for _, bits, _ in rows],
             [n for _, _, n in rows],
             [k for k, _, _ in rows],
+            readout,
         )
 
     @classmethod
+    def from_qiskit(cls, counts: Mapping, readout: Any = None) -> "ShotData":
+        """Shots from counts of Qiskit, whose bit strings have qubit 0 last.
+
+        Args:
+            counts: `{basis: counts}`, letters of the bases in site order (qubit 0 first), as `from_counts`; keys of the
+                counts are Qiskit's bit strings, or hexadecimal numbers.
+            readout: see `ShotData`.
+
+        Raises:
+            DataError: the table is empty or malformed.
+
+        Example:
+            >>> from qml.gibbs import ShotData
+            >>> shots = ShotData.from_qiskit({"XZ": {"01": 12, "0x2": 3}})
+            >>> shots.outcomes.tolist(), shots.counts.tolist()
+            ([[0, 1], [1, 0]], [3, 12])
+        """
+        if not isinstance(counts, Mapping) or not all(isinstance(v, Mapping) for v in counts.values()):
+            raise no_table(counts)
+        parts = [qiskit_bits(table, len(basis)) for basis, table in counts.items()]
+        setting = [k for k, (bits, _) in enumerate(parts) for _ in bits]
+        return cls(
+            list(counts), [b for bits, _ in parts for b in bits], [n for _, ns in parts for n in ns], setting, readout
+        )
+
+    @classmethod
+    def from_qsharp(cls, results: Mapping, readout: Any = None) -> "ShotData":
+        """Shots from what Q# programs returned: `{basis: qsharp.run(..., shots)}`, one array of results for each shot.
+
+        Args:
+            results: for each basis (letters in site order) a list of shots.
+            readout: see `ShotData`.
+
+        Raises:
+            DataError: the table is empty, or a shot has not one result Zero or One for each site.
+
+        Example:
+            >>> from qml.gibbs import ShotData
+            >>> ShotData.from_qsharp({"ZZ": [["Zero", "One"], ("One", "One")]})
+            ShotData(2 sites, 1 settings, 2 shots)
+        """
+        if not isinstance(results, Mapping) or not all(isinstance(v, list | tuple) for v in results.values()):
+            raise no_table(results)
+        parts = [result_bits(shots, len(basis)) for basis, shots in results.items()]
+        setting = [k for k, rows in enumerate(parts) for _ in rows]
+        return cls(list(results), [row for rows in parts for row in rows], None, setting, readout)
+
+    @classmethod
+    def from_shadow(cls, bits: Any, recipes: Any, readout: Any = None) -> "ShotData":
+        """Classical shadows of random Pauli bases, as PennyLane's `classical_shadow` returns them.
+
+        Args:
+            bits: outcomes 0 or 1 `[shots, sites]`.
+            recipes: the basis of each site and shot, X = 0, Y = 1, Z = 2 `[shots, sites]`.
+            readout: see `ShotData`.
+
+        Raises:
+            DataError: other numbers, or shapes that differ.
+
+        Example:
+            >>> from qml.gibbs import ShotData
+            >>> ShotData.from_shadow([[0, 1], [1, 1]], [[0, 2], [2, 2]]).letters
+            ('XZ', 'ZZ')
+        """
+        codes = np.asarray(recipes)
+        if codes.ndim != 2 or codes.dtype.kind not in "iu" or not np.isin(codes, (0, 1, 2)).all():
+            raise DataError(
+                "A recipe has one basis for each shot and site.",
+                got=f"shape {codes.shape}, dtype {codes.dtype}",
+                expected="0, 1, 2 for X, Y, Z [shots, sites]",
+                try_="bits, recipes = the two arrays of a classical shadow",
+            )
+        return cls(np.array(list(_LETTERS))[codes], bits, readout=readout)
+
+    @classmethod
     def load(cls, path: str | os.PathLike) -> "ShotData":
-        """Read shots from an `.npz` file with the columns `bases`, `outcomes`, `counts` and `setting`.
+        """Read shots from an `.npz` file with the columns `bases`, `outcomes`, `counts` (and `setting`, `readout`).
 
         Raises:
             DataError: the file is missing, truncated, not an `.npz` file, or its columns are malformed.
@@ -130,13 +207,16 @@ class ShotData(eqx.Module):
                 expected=f"columns bases, outcomes, counts and setting, version {_VERSION}",
                 try_="ShotData(bases, outcomes, counts, setting).save(path)",
             )
-        return cls(columns["bases"], columns["outcomes"], columns["counts"], columns.get("setting"))
+        names = ("bases", "outcomes", "counts", "setting", "readout")
+        return cls(*(columns.get(name) for name in names))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write an `.npz` file (no Python objects), whole or not at all."""
         buffer = io.BytesIO()
         bases = np.array(list(_LETTERS))[np.asarray(self.bases)]
         columns = {name: np.asarray(getattr(self, name)) for name in ("outcomes", "setting", "counts")}
+        if self.readout is not None:
+            columns["readout"] = np.asarray(self.readout)
         np.savez_compressed(buffer, allow_pickle=False, version=np.array(_VERSION), bases=bases, **columns)
         target = pathlib.Path(path)
         part = target.with_name(target.name + ".part")
@@ -163,7 +243,7 @@ class ShotData(eqx.Module):
         """All shots of several batches together.
 
         Raises:
-            DataError: there are no batches, or they have different numbers of sites.
+            DataError: there are no batches, or they have different numbers of sites or readout errors.
 
         Example:
             >>> from qml.gibbs import ShotData
@@ -178,11 +258,19 @@ class ShotData(eqx.Module):
                 expected="at least one, all of the same number of sites",
                 try_="ShotData.merged([first, second])",
             )
+        errors = [np.nan if batch.readout is None else np.asarray(batch.readout) for batch in batches]
+        if not all(np.array_equal(errors[0], one, equal_nan=True) for one in errors):
+            raise DataError(
+                "Batches with different readout errors are not one data set.",
+                got=f"{len(batches)} batches",
+                expected="the same readout for all",
+                try_="learning from the batches of each readout alone",
+            )
         first = np.cumsum([0, *(len(batch.bases) for batch in batches)])[:-1]
         bases = [word for batch in batches for word in batch.letters]
         columns = [[np.asarray(getattr(b, name)) for b in batches] for name in ("outcomes", "counts", "setting")]
         setting = np.concatenate([part + start for part, start in zip(columns[2], first)])
-        return cls(bases, np.concatenate(columns[0]), np.concatenate(columns[1]), setting)
+        return cls(bases, np.concatenate(columns[0]), np.concatenate(columns[1]), setting, batches[0].readout)
 
     def total(self) -> Float[Array, ""]:
         """Number of shots in all, also under tracing."""
@@ -197,6 +285,8 @@ class ShotData(eqx.Module):
 
     def moments(self, strings: PauliStrings) -> tuple[Float[Array, " terms"], Float[Array, "terms terms"]]:
         r"""Average of each Pauli string over the shots that measure it, and the covariance of these averages.
+
+        Readout errors are taken out: outcome x of a site counts $(A^{-T} z)_x$ with $z = (1, -1)$, not $z_x$.
 
         $\mathrm{Cov}_{ij} = \sum_{rows} c\,(s_i - \eta_i)(s_j - \eta_j) / (N_i N_j)$ over shots that measure both.
 
@@ -221,6 +311,10 @@ class ShotData(eqx.Module):
                 try_="more bases (brick_bases), fewer terms, or method='likelihood'",
             )
         values = 1.0 - 2 * (np.asarray(self.outcomes).astype(np.int64) @ support.T % 2)
+        if self.readout is not None:
+            worth = np.linalg.solve(np.swapaxes(np.asarray(self.readout), 1, 2), np.array([1.0, -1.0])[None, :, None])
+            each = worth[np.arange(self.n_sites)[None, :], np.asarray(self.outcomes).astype(int), 0]
+            values = np.prod(np.where(support[None] > 0, each[:, None, :], 1.0), axis=2)
         mean = np.sum(fits * counts * values, axis=0) / total
         centred = fits * (values - mean)
         covariance = (centred * counts).T @ centred / np.outer(total, total)
@@ -277,53 +371,3 @@ def basis_codes(bases: Any) -> Int[np.ndarray, "settings sites"]:
             try_='["XZZ", "ZZZ"]',
         )
     return np.searchsorted(list(_LETTERS), letters).astype(np.int8)
-
-
-def _bits(outcomes: Any, n_sites: int) -> np.ndarray:
-    try:
-        bits = np.asarray(outcomes)
-    except ValueError:
-        bits = np.array("ragged")
-    good = bits.ndim == 2 and bits.shape[1] == n_sites and bits.dtype.kind in "biuf" and np.isin(bits, (0, 1)).all()
-    if not good:
-        raise DataError(
-            "Outcomes are bits, one for each site.",
-            got=f"shape {bits.shape}, dtype {bits.dtype}"
-            + (f", values {np.unique(bits)[:5].tolist()}" if bits.dtype.kind in "biuf" else ""),
-            expected=f"0 or 1 [rows, {n_sites}]",
-            try_="(1 - x) // 2 turns eigenvalues +1 and -1 into bits",
-        )
-    return bits.astype(np.int8)
-
-
-def whole_numbers(values: Any, what: str, rows: int) -> Int[np.ndarray, " rows"]:
-    """Whole numbers that are not negative, one for each row.
-
-    Raises:
-        DataError: anything else.
-    """
-    try:
-        array = np.asarray(values)
-        good = array.shape == (rows,) and array.dtype.kind in "biuf" and np.isfinite(array).all()
-        good = good and (array >= 0).all() and (array == np.floor(array)).all() and (array < 2**53).all()
-    except (TypeError, ValueError):
-        array, good = np.array("ragged"), False
-    if not good:
-        raise DataError(
-            f"Each row has one {what}, a whole number that is not negative.",
-            got=f"shape {array.shape}: {array.ravel()[:5].tolist()}",
-            expected=f"{rows} integers >= 0",
-            try_=f"one finite {what} for each row of outcomes",
-        )
-    return array.astype(np.int64)
-
-
-def _canonical(codes: np.ndarray, bits: np.ndarray, counts: np.ndarray, setting: np.ndarray) -> tuple[Array, ...]:
-    """Equal bases and equal rows merged, sorted; rows and settings without shots left out."""
-    keep = counts > 0
-    used, setting = np.unique(codes[setting[keep]], axis=0, return_inverse=True)
-    rows, where = np.unique(np.column_stack([setting.reshape(-1), bits[keep]]), axis=0, return_inverse=True)
-    total = np.zeros(len(rows), np.int64)
-    np.add.at(total, where.reshape(-1), counts[keep])
-    out = (used.astype(np.int8), rows[:, 1:].astype(np.int8), rows[:, 0].astype(np.int32), total)
-    return tuple(jnp.asarray(a) for a in out)

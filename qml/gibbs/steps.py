@@ -9,9 +9,9 @@ import numpy as np
 
 from qml._core.types import Array, Float
 from qml.gibbs import engine
+from qml.gibbs.family import AbstractLinear, pull, push
 from qml.gibbs.metric import inverse
 from qml.gibbs.mirror import newton
-from qml.gibbs.model import PauliGibbs
 from qml.operator.strings import PauliStrings
 
 
@@ -57,19 +57,19 @@ def line_search(loss: Any) -> Any:
 
 
 def mirror_step(
-    model: PauliGibbs, data: Marginals, step_size: Array, damping: Array
-) -> tuple[PauliGibbs, Marginals, dict[str, Array]]:
+    model: AbstractLinear, data: Marginals, step_size: Array, damping: Array
+) -> tuple[AbstractLinear, Marginals, dict[str, Array]]:
     r"""$\eta \leftarrow \eta + \lambda(\eta_\sigma - \eta)$, mapped back; infeasible targets are shrunk."""
-    state = engine.solve(model.strings, model.theta)
-    means = engine.traces(model.strings, engine.in_basis(state, state.weights))
+    tie, start = model.tie, model.params
+    means = _means(model, engine.solve(model.strings, push(tie, start)))
     goal = means + step_size * (data.target - means)
-    found = newton(model.strings, goal, model.theta, 1e-12, 30, damping)
-    theta = jnp.where(found.feasible, found.theta, model.theta)
+    found = newton(model.strings, goal, start, 1e-12, 30, damping, tie)
+    theta = jnp.where(found.feasible, found.theta, start)
     shrink = jnp.where(found.feasible, 1.0, found.shrunk(step_size))
     data = Marginals(data.target * shrink, data.covariance, data.kept * shrink)
-    state = engine.solve(model.strings, theta)
-    gap = engine.traces(model.strings, engine.in_basis(state, state.weights)) - data.target
-    moved = jnp.max(jnp.abs(theta - model.theta)) / step_size
+    state = engine.solve(model.strings, push(tie, theta))
+    gap = _means(model, state) - data.target
+    moved = jnp.max(jnp.abs(theta - start)) / step_size
     info = {
         "loss": state.log_partition + jnp.sum(theta * data.target),
         "entropy": engine.entropy(state),
@@ -78,12 +78,17 @@ def mirror_step(
         "kept": data.kept,
         "stalled": jnp.array(False),
     }
-    return eqx.tree_at(lambda m: m.theta, model, theta), data, info
+    return model.with_params(theta), data, info
 
 
-def sandwich(model: PauliGibbs, data: Marginals) -> PauliGibbs:
+def _means(model: AbstractLinear, state: engine.Thermal) -> Array:
+    return pull(model.tie, engine.traces(model.strings, engine.in_basis(state, state.weights)))
+
+
+def sandwich(model: AbstractLinear, data: Marginals) -> AbstractLinear:
     r"""The model with the covariance $H^{-1} \Sigma H^{-1}$; infinite where the metric is blind or data were shrunk."""
-    bread = inverse(engine.metric(model.strings, engine.solve(model.strings, model.theta), "bkm"))
+    state = engine.solve(model.strings, push(model.tie, model.params))
+    bread = inverse(pull(model.tie, engine.metric(model.strings, state, "bkm")))
     blind = jnp.isinf(jnp.diagonal(bread)) | (data.kept < 1)
     bread = jnp.where(jnp.isinf(bread), 0.0, bread)
     covariance = bread @ data.covariance @ bread

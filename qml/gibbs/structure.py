@@ -11,7 +11,7 @@ import numpy as np
 from qml._core.errors import ConfigError, ConvergenceError, DataError
 from qml._core.types import Array, Bool, Float, PyTree
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractGibbs, measured
+from qml.gibbs.family import AbstractGibbs, AbstractLinear, measured, pull, push
 from qml.gibbs.learn import losses, score_and_fisher
 from qml.gibbs.metric import inverse
 from qml.gibbs.model import PauliGibbs
@@ -69,7 +69,7 @@ def goodness_of_fit(model: AbstractGibbs, shots: ShotData, fitted: int = 0) -> G
 @jax.jit
 def _goodness(model: AbstractGibbs, shots: ShotData, fitted: Array) -> GoodnessOfFit:
     table = shots.table()
-    law = jnp.maximum(measured(model, shots.bases), 1e-15)
+    law = jnp.maximum(measured(model, shots.bases, shots.readout), 1e-15)
     law = law / jnp.sum(law, axis=1, keepdims=True)
     size, count = law.shape[1], jnp.sum(table, axis=1)
     expected = law * count[:, None]
@@ -77,7 +77,7 @@ def _goodness(model: AbstractGibbs, shots: ShotData, fitted: Array) -> GoodnessO
     variance = 2 * (size - 1) + (jnp.sum(1 / law, axis=1) - size**2 - 2 * size + 2) / count
     freedom = size - 1.0
     total = jnp.sum(pearson) - (len(pearson) * freedom - fitted)
-    deviance = 2 * losses(model.density(), table, engine.setting_index(shots.bases))
+    deviance = 2 * losses(model.density(), table, engine.setting_index(shots.bases), shots.readout)
     z = (pearson - freedom) / jnp.sqrt(variance)
     return GoodnessOfFit(deviance, pearson, jnp.asarray(freedom), z, total / jnp.sqrt(jnp.sum(variance)))
 
@@ -112,7 +112,7 @@ class Identifiability(eqx.Module):
         return jnp.ceil((self.errors / error) ** 2 * (1 - 1e-12))
 
 
-def identifiability(model: PauliGibbs, shots: ShotData) -> Identifiability:
+def identifiability(model: AbstractLinear, shots: ShotData) -> Identifiability:
     """Fisher information of the bases of some shots at a state, and what follows for every coupling.
 
     Args:
@@ -129,8 +129,9 @@ def identifiability(model: PauliGibbs, shots: ShotData) -> Identifiability:
         [False  True] 100.0
     """
     _check(model, shots)
-    _, fisher = score_and_fisher(model.strings, model.theta, shots.table(), engine.setting_index(shots.bases))
-    fisher = fisher / shots.total()
+    table, index = shots.table(), engine.setting_index(shots.bases)
+    _, fisher = score_and_fisher(model.strings, push(model.tie, model.params), table, index, shots.readout)
+    fisher = pull(model.tie, fisher) / shots.total()
     levels, directions = jnp.linalg.eigh(fisher)
     return Identifiability(levels, directions, jnp.sqrt(jnp.diagonal(inverse(fisher))))
 

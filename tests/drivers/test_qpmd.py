@@ -152,5 +152,9 @@ def test_bad_input():
         drivers.QPMD(qml.operator.PauliSum({"ZZ": 1.0}))
     with pytest.raises(ConfigError, match="fits Gibbs models"):
         drivers.QPMD(objective).run(jnp.zeros(3), steps=1)
+    shots = qml.gibbs.ShotData(["ZZ"], [[0, 1]])
+    for own in (DataObjective(shots, "corrected"), qml.gibbs.StreamObjective([shots])):
+        with pytest.raises(ConfigError, match="its own steps"):
+            drivers.QPMD(own, optimizer=qml.gibbs.levenberg_marquardt()).run(PauliGibbs(("ZZ",)), steps=1)
     with pytest.raises(DataError, match="one marginal"):
         drivers.QPMD(MarginalObjective([0.1])).run(PauliGibbs(("X", "Z")), steps=1)

@@ -11,7 +11,7 @@ import pytest
 from qml._core.errors import ConfigError, DataError, SpaceError
 from qml.gibbs import DataObjective, MarginalObjective, PauliGibbs, ShotData, ThermalObjective, brick_bases, engine
 from qml.gibbs.family import measured
-from qml.gibbs.learn import divergence, score_and_fisher
+from qml.gibbs.learn import bias, divergence, score_and_fisher
 from qml.operator import PauliSum
 from tests.qml.gibbs.systems import REFERENCE, local_model, random_model
 
@@ -113,16 +113,71 @@ def test_likelihood_reaches_the_fisher_bound(name):
     assert abs(deviance.mean() - 162) < 4.5 * np.sqrt(2 * 162 / 24) + 10 * (name[-3] == "1")
 
 
+def test_bias_of_a_spin():
+    """One spin measured along Z: the most likely coupling is artanh of an average, whose bias is known."""
+    strings = PauliGibbs(("Z",)).strings
+    table, index = jnp.array([[30.0, 70.0]]), engine.setting_index(np.array([[2]]))
+    for theta in (0.0, 0.7, -1.5):
+        found = bias(strings, jnp.array([theta]), table, index)
+        np.testing.assert_allclose(found, [np.sinh(theta) * np.cosh(theta) / 100], atol=1e-12)
+    tied = bias(strings, jnp.array([0.7]), table, index, tie=jnp.array([[2.0]]))  # of half the coupling
+    np.testing.assert_allclose(tied, [np.sinh(0.7) * np.cosh(0.7) / 200], atol=1e-12)
+
+
+def over_the_bound(name: str, method: str, count: int, runs: int):
+    """Mean squared error over the Cramer-Rao bound with its error, and coverage of the 95 % intervals.
+
+    The error of the linear estimate, inverse Fisher information times the score at the truth, has the bound as its
+    exact mean square; what it is by chance in these repetitions is taken off.
+    """
+    errors, spreads, _, row = repeat(name, method, count, runs)
+    truth = local_model(3, row["theta"])
+    index = engine.setting_index(codes(ALL_BASES))
+    law = measured(truth, codes(ALL_BASES)) * count / 27
+    fisher = score_and_fisher(truth.strings, truth.theta, law, index)[1]
+    scores = [
+        score_and_fisher(truth.strings, truth.theta, uniform_shots(truth, count, seed).table(), index)[0]
+        for seed in range(runs)
+    ]
+    linear = np.linalg.solve(fisher, np.array(scores).T).T
+    bound = row["rmse_sqrtN_mle"] ** 2 / count
+    plain, controlled = np.mean(errors**2, axis=1) / bound, np.mean(errors**2 - linear**2, axis=1) / bound
+    covered = np.mean(np.abs(errors) < 1.96 * spreads)
+    print(f"{name} N={count} {method}: {plain.mean():.3f}({plain.std() / np.sqrt(runs):.3f}), controlled "
+          f"{1 + controlled.mean():.3f}({controlled.std() / np.sqrt(runs):.3f}), coverage {covered:.4f}")  # fmt: skip
+    return 1 + controlled.mean(), controlled.std() / np.sqrt(runs), covered, np.mean(errors**2)
+
+
 @pytest.mark.slow
-def test_intervals_cover_and_shots_are_saved():
-    """200 repetitions of 1e5 shots (scale 0.5): error within 1.1 of the bound, coverage 93 to 97 %, shots saved."""
-    errors, spreads, _, row = repeat("n=3 scale=0.5", "likelihood", 100_000, 200)
-    ratio = np.mean(errors**2) * 100_000 / row["rmse_sqrtN_mle"] ** 2
-    coverage = np.mean(np.abs(errors) < 1.96 * spreads)
-    moments, *_ = repeat("n=3 scale=0.5", "moments", 100_000, 200)
-    saved = np.mean(moments**2) / np.mean(errors**2)
-    print(f"MSE over bound {ratio:.3f}, coverage {coverage:.4f}, shots saved {saved:.3f}")
-    assert ratio < 1.1 and 0.93 < coverage < 0.97 and saved > 1.25
+@pytest.mark.parametrize(
+    ("name", "count", "method"),
+    [("n=3 scale=0.5", 30_000, "likelihood"), ("n=3 scale=0.5", 30_000, "corrected"),
+     ("n=3 scale=0.5", 100_000, "likelihood"), ("n=3 scale=1.0", 30_000, "corrected"),
+     ("n=3 scale=1.0", 300_000, "likelihood")],
+)  # fmt: skip
+def test_squared_error_and_coverage(name, count, method):
+    """200 repetitions: within 1.1 of the bound, intervals cover 93 to 97 %."""
+    ratio, error, covered, _ = over_the_bound(name, method, count, 200)
+    assert ratio < 1.1 + 2 * error * (name[-3] == "1") and error < 0.06 and 0.93 < covered < 0.97
+
+
+@pytest.mark.slow
+def test_few_shots():
+    """With 3000 shots the maximum is up to twice the bound off or at infinity; the corrected one is within 1.15."""
+    ratio, error, covered, _ = over_the_bound("n=3 scale=0.5", "corrected", 3_000, 100)
+    assert ratio < 1.15 + 2 * error and 0.93 < covered < 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "saved"), [("n=3 scale=0.5", 1.25), ("n=3 scale=1.0", 2.5)])
+def test_shots_saved_over_maximum_entropy(name, saved):
+    """Ratio of the mean squared errors at 3e5 shots, where every average belongs to some state."""
+    likely, *_ = repeat(name, "likelihood", 300_000, 200)
+    moments, _, infos, row = repeat(name, "moments", 300_000, 200)
+    kept = np.array([float(i["kept"]) for i in infos]) == 1
+    ratio = np.mean(moments[kept] ** 2, axis=1).mean() / np.mean(likely[kept] ** 2, axis=1).mean()
+    print(f"{name}: {ratio:.3f}, feasible {kept.sum()} of 200")
+    assert ratio > saved and (row["rmse_sqrtN_maxent"] / row["rmse_sqrtN_mle"]) ** 2 > saved
 
 
 def test_moments_reach_their_own_bound():

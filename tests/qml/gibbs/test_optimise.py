@@ -126,22 +126,29 @@ def test_a_stream_equals_all_shots_together():
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.5, 1.0])
 def test_streams_reach_the_bound_of_maximum_entropy(scale):
-    """200 batches of 2000 shots: squared error at most 1.2 of H^-1 Sigma H^-1."""
+    """200 batches of 2000 shots: squared error at most 1.2 of H^-1 Sigma H^-1.
+
+    The linear estimate H^-1 (eta - mean) has the bound as its exact mean square; its chance in these runs is taken off.
+    """
     truth = random_model(3, 3, scale)
-    start = truth.with_theta(jnp.zeros(27))
+    start, bread, exact = truth.with_theta(jnp.zeros(27)), np.linalg.inv(truth.metric()), np.asarray(truth.marginals())
     update = jax.jit(lambda g, memory, p: rule.update(g, memory, p, model=start))
     rule, ratios = streaming(), []
     for seed in range(12):
         params, memory = start.params, rule.init(start.params)
         data = batches(truth, 200, 222, seed)
-        bread = np.linalg.inv(truth.metric())
-        bound = np.trace(bread @ np.asarray(type(data[0]).merged(data).moments(truth.strings)[1]) @ bread)
+        mean, spread = type(data[0]).merged(data).moments(truth.strings)
+        bound, linear = np.trace(bread @ np.asarray(spread) @ bread), bread @ (exact - np.asarray(mean))
         for one in data:
             seen = one.moments(truth.strings)[0]
             change, memory = update(seen - start.with_params(params).marginals(), memory, params)
             params = params + change
-        ratios.append(float(jnp.sum((params - truth.theta) ** 2)) / bound)
-    assert np.mean(ratios) < 1.2, ratios
+        ratios.append([float(jnp.sum((params - truth.theta) ** 2)) / bound, np.sum(linear**2) / bound])
+    ratios = np.array(ratios)
+    controlled = 1 + ratios[:, 0] - ratios[:, 1]
+    print(f"scale {scale}: {ratios[:, 0].mean():.3f}({ratios[:, 0].std() / 12**0.5:.3f}), "
+          f"controlled {controlled.mean():.3f}({controlled.std() / 12**0.5:.3f})")  # fmt: skip
+    assert controlled.mean() < 1.2 and controlled.std() / 12**0.5 < 0.1
 
 
 def test_published_form():
