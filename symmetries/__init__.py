@@ -7,6 +7,7 @@ from symmetries.antiperiodic import antiperiodic_group
 from symmetries.automorphism import Automorphisms, automorphisms
 from symmetries.characters import CharacterTable, Irrep, character_table
 from symmetries.crystal import Crystal
+from symmetries.decomposition import sectors
 from symmetries.group import FiniteGroup
 from symmetries.internal import Internal, ParticleHole, SpinFlip, TimeReversal
 from symmetries.little_group import LittleIrrep
@@ -16,7 +17,7 @@ from symmetries.permutation_group import PermutationGroup
 from symmetries.point_group import C, D, PointGroup, inversion, point_group
 from symmetries.projective import ProjectiveIrrep, projective_characters, projective_irreps
 from symmetries.representation import irrep_matrices
-from symmetries.sector import Representatives, Sector, sectors
+from symmetries.sector import Representatives, Sector
 from symmetries.space_group import SpaceGroup, space_group, translation_group
 
 __all__ = [

@@ -31,6 +31,14 @@ def check_internal(internal: tuple[Any, ...], n_sites: int) -> None:
                 expected=f"one, or one for each of {n_sites} sites",
                 try_="phases in the order of the sites",
             )
+        for sites, what in ((one.pattern, "pattern"), (one.moves, "moves")):
+            if sites is not None and len(sites) != n_sites:
+                raise SymmetryError(
+                    f"The {what} of an internal symmetry does not fit the lattice.",
+                    got=f"{len(sites)} entries",
+                    expected=f"one for each of {n_sites} sites",
+                    try_=f"{what} in the order of the sites",
+                )
     names = [one.name for one in internal]
     if len(set(names)) < len(names) or sum(one.antiunitary for one in internal) > 1:
         raise SymmetryError(
@@ -115,14 +123,42 @@ def lattice_maps(source: Any, elements: np.ndarray, space: Space) -> Maps:
     return Maps(moves, no, np.tile(phases, (1, space.components)), np.ones(len(sites), complex), no)
 
 
+def tied_powers(source: Any, one: Internal) -> Int[np.ndarray, " g"]:
+    """One for each element of the lattice group that reverses the pattern of a symmetry, zero if it keeps it.
+
+    Raises:
+        SymmetryError: an element does neither.
+    """
+    pattern = np.array(one.pattern)
+    images = pattern[source.permutations] * pattern[None, :]
+    powers = (1 - images[:, 0]) // 2
+    if (images != images[:, :1]).any():
+        raise SymmetryError(
+            "An element of the lattice group neither keeps nor reverses the pattern.",
+            got=f"pattern {one.pattern} under {source.permutations[(images != images[:, :1]).any(axis=1).argmax()]}",
+            expected="a group of which every element maps the pattern to itself or its negative",
+            try_="symmetries.space_group(lattice, keep=[...]) without the other elements",
+        )
+    return powers
+
+
+def odd_flags(sector: Any, kind: str) -> np.ndarray:
+    """For each element of the group of a sector whether it contains a flag of internal symmetries an odd time."""
+    flags = np.array([getattr(one, kind) for one in sector.unitary], np.int64)
+    odd = np.broadcast_to(sector.powers @ flags, (len(sector.elements), len(sector.powers)))
+    for one in sector.tied:
+        odd = odd + (tied_powers(sector.space_group, one)[sector.elements] * getattr(one, kind))[:, None]
+    return (odd % 2 == 1).reshape(-1)
+
+
 def internal_maps(one: Internal, n_sites: int, space: Space) -> Maps:
     """An internal symmetry as one element, with the constant that makes its power `order` the identity.
 
     Raises:
         SymmetryError: the space has nothing that the symmetry could act on.
     """
-    n = n_sites * space.components
-    move, back = np.arange(n), one.reverse
+    sites = np.arange(n_sites) if one.moves is None else np.array(one.moves)
+    move, back = np.concatenate([sites + n_sites * c for c in range(space.components)]), one.reverse
     phases = np.ones(n_sites) if one.phases is None else np.broadcast_to(np.array(one.phases), n_sites)
     phases = np.tile(phases, space.components).astype(complex)
     if one.exchange and space.components == 2:
@@ -162,7 +198,12 @@ def group_maps(sector: Any, elements: np.ndarray, space: Space) -> Maps:
             power = product(power, step, space.highest, space.fermionic)
         steps = Maps(*(np.concatenate(parts) for parts in zip(*powers)))
         inner = _pairs(inner, steps, space)
-    maps = _pairs(lattice_maps(sector.space_group, elements, space), inner, space)
+    lattice = lattice_maps(sector.space_group, elements, space)
+    for one in sector.tied:
+        step, odd = internal_maps(one, sector.n_sites, space), tied_powers(sector.space_group, one)[elements]
+        both = Maps(*(np.concatenate(parts) for parts in zip(identity, step)))
+        lattice = product(lattice, both.take(odd), space.highest, space.fermionic)
+    maps = _pairs(lattice, inner, space)
     if sector.rotation is not None:
         turn = identity._replace(phases=np.tile(np.array(sector.rotation, complex), space.components)[None])
         maps = product(product(turn, maps, space.highest, space.fermionic), turn, space.highest, space.fermionic)
@@ -241,47 +282,6 @@ def site_phases(sector: Any) -> Complex[np.ndarray, "g sites"]:
     return group_maps(sector, sector.elements, space).phases[:, : sector.n_sites]
 
 
-def kramers(sector: Any, space: Space) -> str:
-    """The class of a sector under its antiunitary symmetry; see `Sector.kramers`."""
-    times = [one for one in sector.internal if one.antiunitary]
-    if not times:
-        raise SymmetryError(
-            "This sector knows no time reversal.",
-            got=sector.label,
-            expected="an antiunitary symmetry among the internal ones",
-            try_="internal=(symmetries.TimeReversal(),)",
-        )
-    lattice = sector.space_group.group
-    everything = group_maps(sector, np.arange(lattice.order), space)
-    n, m = lattice.order, len(sector.powers)
-    square = (np.arange(n), lattice.product_table.diagonal())
-    inner = sector.group.product_table[:m, :m].diagonal() % m if m > 1 else np.zeros(1, int)
-    target = (square[1][:, None] * m + inner[None, :]).reshape(-1)
-    turned = product(internal_maps(times[0], sector.n_sites, space), everything, space.highest, space.fermionic)
-    squares = product(turned, turned, space.highest, space.fermionic)
-    factors = ratio(squares, everything.take(target), space.totals)
-    if factors is None:
-        raise SymmetryError(
-            "Time reversal does not fit the other symmetries on this space.",
-            got="(T g)^2 is no number times g^2 for some element g of the group",
-            expected="T g T^-1 = g up to a number; fermions need a fixed number since T^2 = (-1)^N",
-            try_="a space with n_fermions given, and no twist but 0 or pi",
-        )
-    place = np.full(n, -1)
-    place[sector.elements] = np.arange(len(sector.elements))
-    row = place[target // m]
-    characters = np.where(row < 0, 0, sector.characters.reshape(-1, m)[row, target % m])
-    indicator = (factors * characters).sum() / len(sector.characters)
-    if abs(indicator - round(indicator.real)) > 1e-6 or abs(round(indicator.real)) > 1:
-        raise SymmetryError(
-            "Time reversal maps this sector to none of the group.",
-            got=f"indicator {indicator:.3g}",
-            expected="1, -1 or 0",
-            try_="a lattice without twist",
-        )
-    return ("complex", "real", "pseudoreal")[round(indicator.real)]
-
-
 def clean(values: np.ndarray) -> np.ndarray:
     """Complex numbers whose parts are whole or half to rounding made so."""
     parts = np.stack([np.real(values), np.imag(values)])
@@ -295,25 +295,6 @@ def momenta(source: Any) -> list[Any]:
     if not hasattr(source, "momentum"):
         return [None]
     return [one for one in source.momenta() if one == source.star(one)[0]]
-
-
-def rotated(sector: Any, signs: Any) -> Any:
-    """A sector after a rotation of signs; see `Sector.rotated`."""
-    array = np.asarray(signs)
-    if array.shape != (sector.n_sites,) or not np.isin(array, (-1, 1)).all():
-        raise SymmetryError(
-            "A rotation of signs needs a sign for each site.",
-            got=f"{signs!r}"[:60],
-            expected=f"{sector.n_sites} numbers +1 or -1",
-            try_="-1 on one sublattice",
-        )
-    if sector.rotation is not None:
-        array = array * np.array(sector.rotation)
-    new = object.__new__(type(sector))
-    for name in sector.__dataclass_fields__:
-        object.__setattr__(new, name, getattr(sector, name))
-    object.__setattr__(new, "rotation", None if (array == 1).all() else tuple(array.tolist()))
-    return new
 
 
 def checked(x: np.ndarray, n_modes: int) -> np.ndarray:

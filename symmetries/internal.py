@@ -1,10 +1,11 @@
-"""Symmetries that do not move sites: spin flip, particle-hole, time reversal, and others of the same kind."""
+"""Symmetries of local states: spin flip, particle-hole, time reversal, and others; alone or tied to moves of sites."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from symmetries import permutation
 from symmetries._errors import SymmetryError
 
 
@@ -26,9 +27,15 @@ class Internal:
             the occupation; one for all sites, or `None` for 1.
         order: how often the operation gives the identity.
         antiunitary: the operation contains complex conjugation. It has no eigenvalue.
+        pattern: +1 or -1 for each site: no symmetry of its own, but part of those elements of the lattice group that
+            reverse the pattern (the others must keep it). For a spin flip in a staggered field, where only the product
+            with a shift is a symmetry. The sector has the labels of the lattice group, and no eigenvalue.
+        moves: of antiunitary symmetries: site `s` also moves to `moves[s]`, for the same case; the lattice group is
+            then that of the elements which are symmetries by themselves.
 
     Raises:
-        SymmetryError: the eigenvalue is impossible, or a phase has not modulus one.
+        SymmetryError: the eigenvalue is impossible, a phase has not modulus one, a pattern or moves where they do not
+            belong.
 
     Example:
         >>> import qml, symmetries
@@ -45,8 +52,11 @@ class Internal:
     phases: Any = None
     order: int = 2
     antiunitary: bool = False
+    pattern: Any = None
+    moves: Any = None
 
     def __post_init__(self):
+        self._check_ties()
         if self.order < 1 or abs(self.eigenvalue**self.order - 1) > 1e-9:
             raise SymmetryError(
                 "The eigenvalue does not belong to this symmetry.",
@@ -64,6 +74,24 @@ class Internal:
                     try_="signs such as (1, -1, 1, -1)",
                 )
             object.__setattr__(self, "phases", tuple(values.tolist()))
+
+    def _check_ties(self) -> None:
+        if self.moves is not None:
+            moves = permutation.check(np.asarray(self.moves, int)[None])[0]
+            object.__setattr__(self, "moves", tuple(moves.tolist()))
+        if self.pattern is not None:
+            object.__setattr__(self, "pattern", tuple(int(sign) for sign in self.pattern))
+        plain = self.order == 2 and self.eigenvalue == 1 and not self.antiunitary and self.pattern is not None
+        if (self.pattern is not None and not (plain and set(self.pattern) == {1, -1})) or (
+            self.moves is not None and not self.antiunitary
+        ):
+            raise SymmetryError(
+                "This symmetry cannot be tied to the lattice in that way.",
+                got=f"{self.name} with pattern={self.pattern}, moves={self.moves}",
+                expected="a pattern of +1 and -1 for a unitary symmetry of order 2 without eigenvalue, moves for an "
+                "antiunitary one",
+                try_="SpinFlip(pattern=signs), TimeReversal(moves=permutation)",
+            )
 
     @property
     def signs(self) -> tuple[complex, ...] | None:
@@ -90,7 +118,7 @@ class Internal:
         return tuple(replace(self, eigenvalue=value) for value in map(_plain, roots_of_unity(self.order).tolist()))
 
 
-def SpinFlip(eigenvalue: int = 1) -> Internal:
+def SpinFlip(eigenvalue: int = 1, pattern: Any = None) -> Internal:
     r"""Every spin up becomes down and every spin down up.
 
     Of spins: $|m\rangle \to |{-m}\rangle$ on every site, for spin 1/2 the product of all $X$. Of fermions with spin:
@@ -98,9 +126,10 @@ def SpinFlip(eigenvalue: int = 1) -> Internal:
 
     Args:
         eigenvalue: +1 or -1.
+        pattern: signs of the sites; only lattice symmetries that reverse them contain the flip. See `Internal`.
 
     Raises:
-        SymmetryError: another eigenvalue.
+        SymmetryError: another eigenvalue, or one other than +1 with a pattern.
 
     Example:
         >>> import qml, symmetries
@@ -108,11 +137,14 @@ def SpinFlip(eigenvalue: int = 1) -> Internal:
         >>> sector = symmetries.Sector(group, momentum=2, internal=(symmetries.SpinFlip(-1),))
         >>> sector.label, sector.sector_dimension()
         ('k=(2,) A flip=-1', 2)
+        >>> signs = (1, -1, 1, -1)  # of a staggered field: a shift by one site is a symmetry with the flip alone
+        >>> symmetries.Sector(group, momentum=2, internal=symmetries.SpinFlip(pattern=signs)).label
+        'k=(2,) A with flip'
     """
-    return Internal("flip", eigenvalue, exchange=True)
+    return Internal("flip", eigenvalue, exchange=True, pattern=pattern)
 
 
-def ParticleHole(eigenvalue: int = 1, signs: Any = None) -> Internal:
+def ParticleHole(eigenvalue: int = 1, signs: Any = None, pattern: Any = None) -> Internal:
     r"""Particles become holes: $c_i \to \eta_i c_i^\dagger$; of bosons $n_i \to n_{\max} - n_i$.
 
     The empty state becomes the full one (times $i$ where only then the square is one). For hopping between two
@@ -121,6 +153,7 @@ def ParticleHole(eigenvalue: int = 1, signs: Any = None) -> Internal:
     Args:
         eigenvalue: +1 or -1.
         signs: $\eta_i$, one for each site; 1 if left out.
+        pattern: signs of the sites; only lattice symmetries that reverse them contain the exchange. See `Internal`.
 
     Raises:
         SymmetryError: another eigenvalue, or a sign that is not +1 or -1.
@@ -140,10 +173,10 @@ def ParticleHole(eigenvalue: int = 1, signs: Any = None) -> Internal:
             expected="one of +1 and -1 for each site",
             try_="signs=(1, -1, 1, -1) for a chain of four",
         )
-    return Internal("hole", eigenvalue, reverse=True, phases=signs)
+    return Internal("hole", eigenvalue, reverse=True, phases=signs, pattern=pattern)
 
 
-def TimeReversal() -> Internal:
+def TimeReversal(moves: Any = None) -> Internal:
     r"""Time reversal: complex conjugation times a rotation by $\pi$ of all spins.
 
     Of spins: $T|m\rangle = (-1)^{s-m}|{-m}\rangle$ on every site. Of fermions with spin:
@@ -151,13 +184,21 @@ def TimeReversal() -> Internal:
     without spin: complex conjugation alone. It has no eigenvalue; a sector that contains it has a class instead,
     see `Sector.kramers`.
 
+    Args:
+        moves: site `s` moves to `moves[s]` at the same time: of an antiferromagnet in a staggered field only time
+            reversal with a shift by one site is a symmetry.
+
     Example:
-        >>> import qml, symmetries
+        >>> import numpy as np, qml, symmetries
         >>> group = symmetries.space_group(qml.lattice.Chain(5))
         >>> symmetries.Sector(group, internal=(symmetries.TimeReversal(),)).kramers()
         'pseudoreal'
+        >>> shifts = symmetries.PermutationGroup(np.array([[0, 1, 2, 3], [2, 3, 0, 1]]))
+        >>> time = symmetries.TimeReversal(moves=[1, 2, 3, 0])  # its square is the shift by two sites
+        >>> [symmetries.Sector(shifts, irrep=label, internal=time).kramers() for label in ("1a", "1b")]
+        ['real', 'pseudoreal']
     """
-    return Internal("time", 1, exchange=True, antiunitary=True)
+    return Internal("time", 1, exchange=True, antiunitary=True, moves=moves)
 
 
 def _plain(value: complex) -> complex | int:

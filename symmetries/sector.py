@@ -1,7 +1,6 @@
 """Symmetry sectors: a group of lattice and internal symmetries, one of its irreps, and what follows from them."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Complex, Int
 
+from symmetries import classes, orbits, permutation, traces
 from symmetries import elements as build
-from symmetries import orbits, permutation, traces
 from symmetries.action import Action, Totals
 from symmetries.group import FiniteGroup
 from symmetries.internal import Internal
@@ -72,7 +71,12 @@ class Sector:
     @property
     def unitary(self) -> tuple[Internal, ...]:
         """The internal symmetries that have an eigenvalue."""
-        return tuple(one for one in self.internal if not one.antiunitary)
+        return tuple(one for one in self.internal if not one.antiunitary and one.pattern is None)
+
+    @property
+    def tied(self) -> tuple[Internal, ...]:
+        """The internal symmetries that are part of lattice symmetries; see `Internal`."""
+        return tuple(one for one in self.internal if one.pattern is not None)
 
     @cached_property
     def elements(self) -> Int[np.ndarray, " l"]:
@@ -118,16 +122,12 @@ class Sector:
     @cached_property
     def reversed(self) -> Bool[np.ndarray, " g"]:
         """Whether an element reverses the local states by itself (particles become holes); see `action`."""
-        return self._flags([one.reverse for one in self.unitary])
+        return _closed(build.odd_flags(self, "reverse"))
 
     @cached_property
     def exchanged(self) -> Bool[np.ndarray, " g"]:
         """Whether an element exchanges the two components; of spins it reverses the local states. See `action`."""
-        return self._flags([one.exchange for one in self.unitary])
-
-    def _flags(self, flags: list[bool]) -> np.ndarray:
-        odd = (self.powers @ np.array(flags, np.int64)) % 2 == 1
-        return _closed(np.tile(odd, len(self.elements)))
+        return _closed(build.odd_flags(self, "exchange"))
 
     @cached_property
     def site_phases(self) -> Complex[np.ndarray, "g sites"]:
@@ -148,7 +148,7 @@ class Sector:
     def label(self) -> str:
         """Momentum, irrep and internal eigenvalues, e.g. `k=(0, 0) A1 flip=+1`."""
         parts = [] if self.momentum is None else [f"k={self.momentum}"]
-        parts += [self.irrep, *(one.label for one in self.unitary)]
+        parts += [self.irrep, *(one.label for one in self.unitary), *(f"with {one.name}" for one in self.tied)]
         return " ".join(parts) + (" (rotated)" if self.rotation else "")
 
     @property
@@ -184,7 +184,28 @@ class Sector:
             >>> sector.rotated((1, -1, 1, -1)).site_phases[1].real
             array([-1., -1., -1., -1.])
         """
-        return build.rotated(self, signs)
+        return classes.rotated(self, signs)
+
+    def relabelled(self, hilbert: Any) -> "Sector":
+        r"""The sector without a rotation of signs that has the states of this rotated one on a space.
+
+        Where $U g U^+ = c_g\, g$ with a number $c_g$ for every element, as on two sublattices of equal size at fixed
+        $S^z$, the rotation only changes the labels: $\chi'(g) = \chi(g)\, \overline{c_g}$.
+
+        Args:
+            hilbert: the space; its totals decide.
+
+        Raises:
+            SymmetryError: some $U g U^+$ is no number times $g$, or no irrep of one momentum has these characters.
+
+        Example:
+            >>> import qml, symmetries
+            >>> ring, space = symmetries.space_group(qml.lattice.Chain(6)), qml.hilbert.Spin(6, magnetisation=0)
+            >>> ground = symmetries.Sector(ring, 3, "A", symmetries.SpinFlip(-1))  # of the antiferromagnet
+            >>> ground.rotated([-1, 1] * 3).relabelled(space).label
+            'k=(0,) A flip=+1'
+        """
+        return classes.relabelled(self, Space.of(hilbert, self.n_sites))
 
     def action(
         self,
@@ -255,7 +276,7 @@ class Sector:
             ['real', 'complex', 'real', 'complex']
         """
         space = Space(1, False, (1, -1), ()) if hilbert is None else Space.of(hilbert, self.n_sites)
-        return build.kramers(self, space)
+        return classes.kramers(self, space)
 
     def apply(self, x: Any) -> np.ndarray:
         """Configurations of spins moved by every element; `on(hilbert).apply` gives factors too, on any space.
@@ -366,31 +387,6 @@ class Sector:
         states = np.where(action.reversed[elements][:, None], sums - states, states).astype(array.dtype)
         shape = array.shape[:-1]
         return Representatives(states.reshape(array.shape), elements.reshape(shape), norms.reshape(shape))
-
-
-def sectors(group: Any, internal: Any = ()) -> Iterator[Sector]:
-    """All sectors of a group, one for each star of momenta, irrep of its little group, and internal eigenvalues.
-
-    Together they are the whole space: $\\sum_S |\\mathrm{star}(S)|\\, \\dim S = q^n$.
-
-    Args:
-        group: a `SpaceGroup` or a `PermutationGroup`.
-        internal: internal symmetries; each is taken with all its eigenvalues, whatever it is given with.
-
-    Example:
-        >>> import qml, symmetries
-        >>> group = symmetries.space_group(qml.lattice.Chain(4))
-        >>> [(s.label, len(s.star), s.sector_dimension()) for s in symmetries.sectors(group)]
-        [('k=(0,) A', 1, 6), ('k=(0,) B', 1, 0), ('k=(1,) A', 2, 3), ('k=(2,) A', 1, 3), ('k=(2,) B', 1, 1)]
-        >>> sum(len(s.star) * s.sector_dimension() for s in symmetries.sectors(group))
-        16
-    """
-    internal = (internal,) if isinstance(internal, Internal) else tuple(internal)
-    choices = [(one,) if one.antiunitary else one.eigenvalues() for one in internal]
-    for momentum in build.momenta(group):
-        for irrep in build.irreps(group, momentum):
-            for chosen in itertools.product(*choices):
-                yield Sector(group, momentum, irrep.label, chosen)
 
 
 def _closed(array: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from qml.operator.ladder import LadderSum
 from qml.operator.ladder_strings import expand
 from qml.operator.pauli import PauliSum
 from qml.operator.strings import sites_of
+from symmetries.elements import tied_powers
 
 _ALL = 4096  # spaces up to this size are compared on all rows
 _SHOWN = 4
@@ -105,6 +106,8 @@ def element_name(sector: Any, g: int) -> str:
     moves = sector.permutations[g]
     powers = zip(sector.unitary, sector.powers[g % len(sector.powers)])
     parts = [one.name for one, power in powers if power]
+    lattice = sector.elements[g // len(sector.powers)]
+    parts += [one.name for one in sector.tied if tied_powers(sector.space_group, one)[lattice]]
     if (moves != np.arange(len(moves))).any():
         some = range(min(len(moves), 6))
         more = ", ..." if len(moves) > 6 else ""

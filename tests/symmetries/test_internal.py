@@ -8,7 +8,7 @@ import pytest
 import symmetries
 from qml.hilbert import Boson, Spin, SpinfulFermion, SpinlessFermion
 from qml.lattice import Chain, Honeycomb, Pyrochlore, Square, Triangular
-from qml.operator import Heisenberg
+from qml.operator import FermionSum, Heisenberg, PauliSum, commutes, tV
 from symmetries import Internal, ParticleHole, PermutationGroup, Sector, SpinFlip, SymmetryError, TimeReversal, sectors
 
 
@@ -219,6 +219,79 @@ def test_rotated_sectors(lattice):
     assert np.linalg.eigh(turned)[1][:, 0].prod() != 0 and np.ptp(np.sign(np.linalg.eigh(turned)[1][:, 0])) == 0
 
 
+@pytest.mark.parametrize(
+    ("lattice", "momentum", "irrep", "flip", "label"),
+    [
+        (Chain(6), 3, "A", -1, "k=(0,) A flip=+1"),
+        (Chain(8), 0, "A", 1, "k=(0,) A flip=+1"),
+        (Square(2, 3, periodic=(False, True)), None, "A1", 1, None),
+    ],
+    ids=str,
+)
+def test_labels_after_a_rotation(lattice, momentum, irrep, flip, label):
+    """The sector found holds U psi of every psi of the other; on a triangular ladder no label does."""
+    space = Spin(lattice.n_sites, magnetisation=0)
+    signs = (-1) ** np.rint(lattice.positions.sum(axis=1)).astype(int)
+    sector = Sector(symmetries.space_group(lattice), momentum, irrep, SpinFlip(flip)).rotated(signs)
+    if label is None:
+        with pytest.raises(SymmetryError, match="none of the sectors"):
+            sector.relabelled(space)
+        return
+    found = sector.relabelled(space)
+    assert found.label == label and found.rotation is None
+    np.testing.assert_allclose(projector(found, space), projector(sector, space), atol=1e-12)
+
+
+def test_flips_tied_to_shifts():
+    """In a staggered field a shift is a symmetry with a spin flip: the sectors have the whole spectrum, 2^6 states."""
+    signs, space = staggered(6), Spin(6)
+    field = PauliSum.from_terms([("Z", (i,), 0.3 * sign) for i, sign in enumerate(signs)], space)
+    operator = Heisenberg(space, Chain(6)) + field
+    matrix, levels = np.asarray(operator.to_dense()), []
+    for sector in sectors(CHAIN6, SpinFlip(pattern=signs)):
+        assert sector.label.endswith("with flip") and commutes(operator, sector)
+        found = levels_in(sector, space, matrix)
+        assert len(found) == sector.dimension * sector.sector_dimension()
+        levels += found.tolist() * len(sector.star)
+    np.testing.assert_allclose(np.sort(levels), np.linalg.eigvalsh(matrix), atol=1e-12)
+    assert not commutes(operator, Sector(CHAIN6)) and not commutes(operator, Sector(CHAIN6, internal=SpinFlip()))
+    tied = Sector(CHAIN6, 3, internal=SpinFlip(pattern=signs))
+    half = CHAIN6.permutations[:, 0] % 2 == 1
+    assert tied.exchanged.tolist() == half.tolist() and (tied.apply(np.ones(6, int))[half] == -1).all()
+
+
+def test_holes_tied_to_shifts():
+    """Fermions in a staggered potential with the particle-hole exchange of half of the shifts."""
+    signs, space = staggered(6), SpinlessFermion(6, n_fermions=3)
+    hop = tV(space, Chain(6), t=1.0, v=0.7)
+    operator = hop + FermionSum({f"n{i}": 0.4 * sign for i, sign in enumerate(signs)}, space)
+    hole, matrix = ParticleHole(signs=signs, pattern=signs), np.asarray(operator.to_dense())
+    found = [levels_in(s, space, matrix) for s in sectors(CHAIN6, hole) for _ in s.star]
+    np.testing.assert_allclose(np.sort(np.concatenate(found)), np.linalg.eigvalsh(matrix), atol=1e-12)
+
+
+def test_time_reversal_tied_to_a_shift():
+    """A random matrix with the shift by two sites and T times the shift by one: all levels of k = pi come in pairs."""
+    shifts, space = PermutationGroup(np.array([[0, 1, 2, 3], [2, 3, 0, 1]])), Spin(4)
+    states = np.asarray(space.all_states())
+    index = {tuple(x): i for i, x in enumerate(states.tolist())}
+    turn = np.zeros((16, 16))
+    for i, x in enumerate(states):
+        turn[index[tuple(-x[[3, 0, 1, 2]])], i] = (-1) ** (x < 0).sum()  # x at s goes to s + 1
+    rng = np.random.default_rng(3)
+    matrix = rng.normal(size=(16, 16)) + 1j * rng.normal(size=(16, 16))
+    matrix = matrix + matrix.conj().T
+    matrix = matrix + turn @ turn @ matrix @ turn.T @ turn.T
+    matrix = matrix + turn @ matrix.conj() @ turn.T
+    np.testing.assert_allclose(turn @ matrix.conj() @ turn.T, matrix, atol=1e-12)
+    time = TimeReversal(moves=[1, 2, 3, 0])
+    for label, kind in (("1a", "real"), ("1b", "pseudoreal")):
+        sector = Sector(shifts, irrep=label, internal=time)
+        levels = levels_in(sector, space, matrix)
+        assert sector.kramers() == kind
+        assert (np.diff(levels)[::2] < 1e-10).all() == (kind == "pseudoreal") and np.diff(levels)[1::2].min() > 1e-3
+
+
 def test_labels_and_equality():
     sector = Sector(CHAIN6, 3, "A", (SpinFlip(-1), TimeReversal()))
     assert sector.label == "k=(3,) A flip=-1" and sector.group.order == 24 and sector.dimension == 1
@@ -235,6 +308,13 @@ def test_labels_and_equality():
     ("call", "message"),
     [
         (lambda: SpinFlip(2), "does not belong"),
+        (lambda: SpinFlip(-1, pattern=(1, -1)), "cannot be tied"),
+        (lambda: SpinFlip(pattern=(1, 1)), "cannot be tied"),
+        (lambda: Internal("f", moves=(1, 0)), "cannot be tied"),
+        (lambda: TimeReversal(moves=(1, 1)), "not a permutation"),
+        (lambda: Sector(CHAIN6, internal=SpinFlip(pattern=(1, -1))), "does not fit the lattice"),
+        (lambda: Sector(CHAIN6, internal=SpinFlip(pattern=(1, -1, 1, 1, 1, 1))).action(), "keeps nor reverses"),
+        (lambda: Sector(CHAIN6, internal=TimeReversal(moves=(1, 0, 2, 3, 4, 5))).kramers(), "do not fit the lattice"),
         (lambda: Internal("z3", 1j, order=3), "does not belong"),
         (lambda: ParticleHole(signs=(1, 2)), r"\+1 or -1"),
         (lambda: Internal("p", phases=2.0), "modulus one"),

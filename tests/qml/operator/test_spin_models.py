@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse.linalg
 
 from qml._core.errors import ShapeError, SpaceError
-from qml.hilbert import Spin
+from qml.hilbert import Boson, Spin, SpinlessFermion
 from qml.lattice import Chain, Honeycomb, Kagome, KitaevHoneycomb, Square, Triangular
 from qml.operator import (
     J1J2,
@@ -18,8 +18,11 @@ from qml.operator import (
     XXZ,
     XY,
     XYZ,
+    BoseHubbard,
+    BosonSum,
     Chiral,
     DzyaloshinskiiMoriya,
+    FermionSum,
     Field,
     Heisenberg,
     Ising,
@@ -31,6 +34,7 @@ from qml.operator import (
     SingleIon,
     rotate_signs,
     spin_matrices,
+    tV,
 )
 from tests.helpers.compiled import Counted
 from tests.qml.exact.reference import problems
@@ -267,6 +271,22 @@ def test_marshall_rotation():
     for sites in ((0, 0), (8,)):
         with pytest.raises(SpaceError):
             rotate_signs(sector, sites)
+
+
+@pytest.mark.parametrize("kind", ["fermions", "bosons"])
+def test_rotation_of_particles(kind):
+    """U O U+ by matrices, for pairs and numbers too; the sign of the hopping between two sublattices changes."""
+    space = SpinlessFermion(4) if kind == "fermions" else Boson(4, n_max=2)
+    model = tV if kind == "fermions" else BoseHubbard
+    terms = {"0^ 1": 0.3 + 0.2j, "2^ 0^": 0.5, "n1 n2": 0.7, "3": 0.1j}
+    operator = (FermionSum if kind == "fermions" else BosonSum)(terms, space)
+    u = (-1.0) ** np.asarray(space.all_states())[:, [0, 2]].sum(axis=1)
+    rotated = rotate_signs(operator, (0, 2))
+    np.testing.assert_allclose(rotated.to_dense(), u[:, None] * operator.to_dense() * u[None, :], atol=1e-14)
+    assert not rotated.is_hermitian and rotate_signs(model(space, Chain(4)), (0, 2)).is_hermitian
+    if kind == "fermions":
+        plus, minus = (tV(space, Chain(4), t=t, v=2.0) for t in (1.0, -1.0))
+        assert rotate_signs(plus, (1, 3)).terms == minus.terms
 
 
 def test_couplings_are_traced():
