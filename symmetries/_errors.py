@@ -34,4 +34,14 @@ def _rebuild(cls: type[GradketError], what: str, got: str, expected: str, try_: 
 
 
 class SymmetryError(GradketError):
-    """A group, an irrep or a momentum does not exist, or an object breaks a declared symmetry."""
+    """A group, an irrep or a momentum does not exist, or an object breaks a declared symmetry.
+
+    Example:
+        >>> import qml, symmetries
+        >>> group = symmetries.space_group(qml.lattice.Chain(4))
+        >>> try:
+        ...     symmetries.Sector(group, irrep="A3")
+        ... except symmetries.SymmetryError as error:
+        ...     print(error.expected)
+        one of A, B
+    """

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
 
 class GeometryWarning(UserWarning):
-    """A cluster is so narrow that bonds of the infinite lattice coincide on it or vanish from it."""
+    """A cluster is so narrow that bonds of the infinite lattice coincide on it or vanish from it.
+
+    Example:
+        >>> import warnings
+        >>> from qml.lattice import Chain, GeometryWarning
+        >>> with warnings.catch_warnings(record=True) as found:
+        ...     warnings.simplefilter("always")
+        ...     Chain(2).edges()
+        ((0, 1),)
+        >>> found[0].category is GeometryWarning
+        True
+    """
 
 
 class Ways(NamedTuple):

@@ -26,6 +26,15 @@ class AbstractOperator(eqx.Module):
 
     `connected(x)` lists configurations $x'$ and elements $\langle x|O|x'\rangle$, so the local value of a state is
     $O_{loc}(x) = D(x) + \sum_{x'} \langle x|O|x'\rangle\, \psi(x') / \psi(x)$ with the diagonal $D$.
+
+    Example:
+        >>> import numpy as np
+        >>> from qml.operator import AbstractOperator, PauliSum
+        >>> operator = PauliSum({"ZZ": 1.0, "XI": 0.5})
+        >>> x = np.array([1, -1])
+        >>> neighbours, elements = operator.connected(x)
+        >>> isinstance(operator, AbstractOperator), float(operator.diagonal(x)), neighbours.tolist(), elements.tolist()
+        (True, -1.0, [[-1, -1]], [0.5])
     """
 
     hilbert: eqx.AbstractVar[AbstractHilbert]
