@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from diffquantum.compiler import PARAMETER, PRELUDE, context, double
 from diffquantum.errors import UnsupportedError
 from diffquantum.infix import RESERVED, Infix, identifier, literal
@@ -28,6 +30,7 @@ from diffquantum.ir import (
     walk,
     writes,
 )
+from diffquantum.probing import kept
 from diffquantum.transform.simplify import type_of, variable_types
 from qml._core.errors import ShapeError
 
@@ -71,7 +74,14 @@ def to_qsharp(program: Program, given: Mapping[str, type] | None = None) -> str:
         }
         <BLANKLINE>
     """
-    return _Writer(program, given or {}).text()
+    return caution(program) + _Writer(program, given or {}).text()
+
+
+def caution(program: Program) -> str:
+    """A comment for a program that is only known to hold where it was compiled."""
+    if program.guard is None:
+        return ""
+    return "// Found by compiling it at some parameters; a branch on a parameter that was not met there is missing.\n"
 
 
 def to_qir(program: Program, theta: Any = None) -> str:
@@ -105,6 +115,8 @@ def to_qir(program: Program, theta: Any = None) -> str:
             expected=f"{count} numbers for {', '.join(program.parameters)}",
             try_="one number for each parameter, in order",
         )
+    if theta is not None:
+        kept(program, np.asarray(theta, float))
     values = [f"{PARAMETER}({i})" if theta is None else double(theta[i]) for i in range(count)]
     call = f"{program.name}({', '.join([*values, 'qs'] if program.register else values)})"
     with context() as compiler:

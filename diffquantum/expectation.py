@@ -11,6 +11,7 @@ from diffquantum.errors import UnsupportedError
 from diffquantum.estimate import ExitMean, Roulette, SampledExpectation, Score, sampled
 from diffquantum.estimate.sampled import pauli_terms
 from diffquantum.ir import Program
+from diffquantum.probing import kept
 from diffquantum.simulate.density import Exact, Termination, never_ends
 from diffquantum.simulate.noise import Noise
 from diffquantum.transform.simplify import number
@@ -138,6 +139,7 @@ class Expectation:
             TerminationError: a loop does not end there; under `jit`, `grad` or `vmap` the value is NaN instead.
         """
         theta = self._parameters(theta)
+        kept(self.program, theta)
         value = self.function(theta, self.coefficients, self.arrays)
         if not isinstance(value, Tracer) and not np.isfinite(value):
             raise never_ends(self.exact.termination(np.asarray(theta)).radius)

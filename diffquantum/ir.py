@@ -7,7 +7,7 @@ all read these frozen dataclasses. A program is a tree of statements; loops that
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 # ---------------------------------------------------------------------------------------------------- expressions
 
@@ -178,6 +178,7 @@ class Program:
         register: the qubits (in order) an observable acts on; empty where the operation returns classical data.
         functions: functions that `Call` may name.
         source: the text it was compiled from, for messages.
+        guard: says at which parameters the program holds, where it was found by probing; `None` is everywhere.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Program:
     register: tuple[int, ...] = ()
     functions: tuple[Function, ...] = ()
     source: str = dataclasses.field(default="", compare=False, repr=False)
+    guard: Any = dataclasses.field(default=None, repr=False)
 
     @property
     def sites(self) -> tuple[Gate, ...]:

@@ -2,15 +2,21 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from diffquantum.errors import SourceError, UnsupportedError
 from diffquantum.ir import Binary, Const, Expression, Index, Parameter, Program
 from diffquantum.opcodes import choose
 
 TOLERANCE = 1e-12
 STEP = 0.5
+NEAR = 1e-5  # how far from a point the program must be the same, relative to its size
+REMEMBERED = 4096  # points whose answer is kept
 
 
 class NotAffine(Exception):
@@ -29,7 +35,7 @@ def merge(programs: Sequence[Program], points: np.ndarray) -> Program:
     r"""The program that has these values at `probe_points`.
 
     $c_k(\theta) = c_k(b) + \sum_j J_{kj} (\theta_j - b_j)$ from differences at the first $2P + 1$ points, compared at
-    the others. A branch on a parameter shows only where two of the points are on its two sides.
+    the others. A branch on a parameter shows only where two of the points are on its two sides; see `Guard`.
 
     Args:
         programs: the program with numbers for its parameters, at each point.
@@ -42,6 +48,95 @@ def merge(programs: Sequence[Program], points: np.ndarray) -> Program:
         NotAffine: it is no such program.
     """
     return _merge(programs, points)
+
+
+@runtime_checkable
+class Job(Protocol):
+    """What compiles a program with numbers for its parameters."""
+
+    def at_points(self, points: np.ndarray) -> list[Program]:
+        """The program at each point `[points, params]`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """Compiles a probed program again where it is evaluated, and compares: no branch on a parameter goes unseen.
+
+    A branch that none of `probe_points` takes makes another program elsewhere. So wherever the program is given
+    parameters, what the compiler makes of them there and close by must be what the affine numbers say.
+
+    Args:
+        job: compiles it.
+        programs: the program at the first $2P + 1$ of `probe_points`.
+        known: what was found before, by the bytes of the parameters.
+    """
+
+    job: Job
+    programs: tuple[Program, ...] = dataclasses.field(compare=False, repr=False)
+    known: dict[bytes, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    def trouble(self, theta: np.ndarray) -> str:
+        """What is different at some parameters `[params]`; empty where nothing is."""
+        theta = np.asarray(theta, float)
+        key = theta.tobytes()
+        if key not in self.known:
+            if len(self.known) >= REMEMBERED:
+                self.known.clear()
+            self.known[key] = self.compared(theta)
+        return self.known[key]
+
+    def compared(self, theta: np.ndarray) -> str:
+        if not np.all(np.isfinite(theta)):
+            return "parameters that are not finite"
+        way = np.random.default_rng(np.frombuffer(theta.tobytes(), np.uint8)).uniform(0.5, 1.0, len(theta))
+        way *= NEAR * (1 + np.abs(theta))
+        here = np.array([theta, theta + way, theta - way])
+        points = np.concatenate([probe_points(len(theta))[: len(self.programs)], here])
+        try:
+            _merge([*self.programs, *self.job.at_points(here)], points)
+        except NotAffine:
+            return "another program, or another number in it"
+        except (SourceError, UnsupportedError) as error:
+            return error.what
+        return ""
+
+    def check(self, name: str, theta: np.ndarray) -> None:
+        """Refuse parameters at which the program is another one.
+
+        Raises:
+            UnsupportedError: it is.
+        """
+        trouble = self.trouble(theta)
+        if trouble:
+            raise UnsupportedError(
+                f"The program {name} was found by compiling it at some parameters, and is another one at these.",
+                got=f"{trouble}, at {np.asarray(theta).tolist()}",
+                expected="the same text of gates for all parameters, with angles that are affine in them",
+                try_="pass the angles as arguments Double or Double[], without a struct or a local array",
+            )
+
+
+def kept(program: Program, theta: Any) -> Any:
+    """The parameters `[params]` of an evaluation, as they are; of a program found by probing only where it holds.
+
+    Under a transformation of JAX the parameters become NaN where it does not.
+
+    Raises:
+        UnsupportedError: the program is another one at these parameters.
+    """
+    guard = program.guard
+    if guard is None:
+        return theta
+    if not isinstance(theta, Tracer):
+        guard.check(program.name, np.asarray(theta))
+        return theta
+    still = jax.lax.stop_gradient(theta)
+    like = jax.ShapeDtypeStruct((), np.bool_)
+    good = jax.pure_callback(
+        lambda t: np.array(not guard.trouble(np.asarray(t))), like, still, vmap_method="sequential"
+    )
+    return jnp.where(good, theta, jnp.nan)
 
 
 def _merge(nodes: Sequence[Any], points: np.ndarray) -> Any:

@@ -14,7 +14,7 @@ from diffquantum.compiler import PARAMETER, UNROLLED, Source, compile_qir, doubl
 from diffquantum.errors import SourceError, UnsupportedError
 from diffquantum.ir import Program
 from diffquantum.openqasm import to_source
-from diffquantum.probing import NotAffine, merge, probe_points
+from diffquantum.probing import Guard, NotAffine, merge, probe_points
 from diffquantum.qir import read
 from diffquantum.signature import Operation, find_operation, operations
 from diffquantum.simulate.crosscheck import crosscheck
@@ -123,8 +123,14 @@ class _Job:
     def probed(self) -> Program:
         """The program from those with numbers for the parameters."""
         points = probe_points(len(self.names))
+        programs = self.at_points(points)
+        guard = Guard(self, tuple(programs[: 2 * len(self.names) + 1]))
+        return dataclasses.replace(tidy(merge(programs, points)), guard=guard)
+
+    def at_points(self, points: np.ndarray) -> list[Program]:
+        """The program with numbers for its parameters, for points `[points, params]`."""
         qirs = self.compile([(self.at(p, self.wrapper or "") or None, self.at(p, self.call)) for p in points])
-        return tidy(merge([self.read(q) for q in qirs], points))
+        return [self.read(q) for q in qirs]
 
     def at(self, theta: np.ndarray, text: str) -> str:
         for i, value in enumerate(theta):

@@ -10,6 +10,7 @@ import threadpoolctl
 
 from diffquantum.errors import TerminationError, UnsupportedError
 from diffquantum.ir import Const, Expression, Program, variables
+from diffquantum.probing import kept
 from diffquantum.simulate.contract import contract
 from diffquantum.simulate.graph import Graph, explore
 from diffquantum.simulate.moments import Payload, analyse
@@ -119,7 +120,7 @@ class Exact:
             theta: the parameters `[params]`.
             arrays: what `arrays()` returned, or the same on a device.
         """
-        numbers = self.graph.numbers.evaluate(theta, jnp)
+        numbers = self.graph.numbers.evaluate(kept(self.program, theta), jnp)
         parts, mass, visits = self.run(numbers, arrays, jnp)
         ends = (jnp.abs(mass - 1.0) < LOST) & (visits < VISITS)
         if self.system is not None and self.graph.scales:
@@ -166,7 +167,7 @@ class Exact:
         Raises:
             TerminationError: a loop does not end there.
         """
-        numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)
+        numbers = self.graph.numbers.evaluate(kept(self.program, np.asarray(theta, float)), np)
         with _quietly():
             arrays = self.arrays()
             parts, mass, visits = self.run(numbers, arrays, np)
@@ -180,7 +181,7 @@ class Exact:
     def backwards(self, theta: Any, coefficients: np.ndarray) -> np.ndarray:
         """The mean of a sum of strings times the first output, for each input `[inputs]`: the adjoint."""
         assert self.system is not None
-        numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)
+        numbers = self.graph.numbers.evaluate(kept(self.program, np.asarray(theta, float)), np)
         reading, weights = self.reading, self.weights
         part = np.zeros(len(self.graph.ends) * len(self.payload.monomials))
         first = weights["output"] == 0
@@ -204,7 +205,7 @@ class Exact:
 
     def termination(self, theta: Any) -> Termination:
         """Spectral radius and mean number of turns of the loops at concrete parameters."""
-        numbers = self.graph.numbers.evaluate(np.asarray(theta, float), np)
+        numbers = self.graph.numbers.evaluate(kept(self.program, np.asarray(theta, float)), np)
         with _quietly():
             found = self.whole_loops(numbers) if self.system is None else self.system_loops(numbers)
         radii = tuple(r for _, r, _, _ in found)

@@ -15,9 +15,11 @@ import numpy as np
 
 from diffquantum.errors import UnsupportedError
 from diffquantum.ir import Assign, Block, Const, Gate, Measure, Program, Reset, Statement, While, walk
+from diffquantum.probing import kept
 from diffquantum.simulate import statevector as sv
 from diffquantum.simulate.machine import Machine, Run, machine_of
 from diffquantum.simulate.shots import LIMIT, in_chunks
+from diffquantum.unroll import unrolled
 from qml._core.types import Array, RandomKey
 
 BRANCHES = 6  # most measurements after the loop, each of which doubles the work
@@ -134,6 +136,7 @@ def exits(
     Raises:
         UnsupportedError: see `parts_of`.
     """
+    program, theta = unrolled(program), kept(program, theta)
     before, loop, rest = parts_of(program)
     words = jax.random.bits(key, (2,), jnp.uint32)
     dtype = np.dtype(dtype or theta.dtype)
@@ -156,7 +159,7 @@ def exits(
         value, slope, finished = jax.vmap(push, out_axes=(None, -1, None))(jnp.eye(len(theta), dtype=theta.dtype))
         return Exits(value, slope, finished)
 
-    return in_chunks(one, program, shots, limit, {})
+    return in_chunks(one, program, theta, shots, limit, {})
 
 
 class _Walker(eqx.Module):

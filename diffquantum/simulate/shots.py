@@ -12,10 +12,12 @@ import numpy as np
 from diffquantum.ir import (
     Program,
 )
+from diffquantum.probing import kept
 from diffquantum.simulate import statevector as sv
 from diffquantum.simulate.coins import coin_qubits
 from diffquantum.simulate.machine import Machine, Run, kind_of, machine_of
 from diffquantum.transform.simplify import type_of
+from diffquantum.unroll import unrolled
 from qml._core.errors import ShapeError
 from qml._core.types import Array, RandomKey
 
@@ -105,7 +107,7 @@ def sample(
         )
     asked = None if observable is None else tuple(strings)
     how = (asked, int(shots), outcomes, int(limit), np.dtype(dtype))
-    return _sample(program, theta, key, jnp.asarray(coefficients), dict(given or {}), *how)
+    return _sample(unrolled(program), kept(program, theta), key, jnp.asarray(coefficients), dict(given or {}), *how)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6, 7, 8, 9))
@@ -119,15 +121,16 @@ def _sample(program, theta, key, coefficients, given, strings, shots, outcomes, 
             machine, program, machine.run(program.body, machine.start(known), None), strings, coefficients, outcomes
         )
 
-    return in_chunks(one, program, shots, limit, given)
+    return in_chunks(one, program, theta, shots, limit, given)
 
 
-def in_chunks(one: Callable, program: Program, shots: int, limit: int, given: Mapping[str, Array]) -> Any:
+def in_chunks(one: Callable, program: Program, theta: Array, shots: int, limit: int, given: Mapping[str, Array]) -> Any:
     """Run chunks of shots one after another, and none after the first that holds a shot that does not end.
 
     Args:
         one: index of the shots, limit of turns, given variables `[lanes]` to a record with `finished`.
         program: the program.
+        theta: the parameters `[params]`; where one is not a number no shot runs.
         shots: number of shots.
         limit: most turns of loops in a shot.
         given: values of given variables `[shots]`.
@@ -145,7 +148,7 @@ def in_chunks(one: Callable, program: Program, shots: int, limit: int, given: Ma
         out = one(index, jnp.where(lost, 0, limit), known)
         return lost | ~jnp.all(out.finished), out
 
-    _, out = jax.lax.scan(chunk, jnp.array(False), (jnp.arange(chunks, dtype=jnp.uint32), given))
+    _, out = jax.lax.scan(chunk, jnp.any(jnp.isnan(theta)), (jnp.arange(chunks, dtype=jnp.uint32), given))
     return jax.tree.map(lambda x: x.reshape(chunks * lanes, *x.shape[2:])[:shots], out)
 
 

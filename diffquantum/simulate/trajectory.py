@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffquantum.ir import Program
+from diffquantum.probing import kept
 from diffquantum.simulate.machine import machine_of
 from diffquantum.simulate.shots import LIMIT, ending, in_chunks
+from diffquantum.unroll import unrolled
 from qml._core.types import Array, RandomKey
 
 
@@ -81,6 +83,7 @@ def scores(
 
     Source: likelihood ratio (score function) derivatives of stochastic simulations, Glynn, Commun. ACM 33, 75 (1990).
     """
+    program, theta = unrolled(program), kept(program, theta)
     words = jax.random.bits(key, (2,), jnp.uint32)
 
     def one(index: Array, limit: Array, known: dict) -> Scores:
@@ -100,7 +103,7 @@ def scores(
         nothing = jnp.zeros_like(value)
         return Scores(value, back((ones, nothing))[0].T, back((nothing, jnp.ones_like(value)))[0].T, finished)
 
-    return in_chunks(one, program, shots, limit, {})
+    return in_chunks(one, program, theta, shots, limit, {})
 
 
 def _forward(both, theta: Array):

@@ -207,6 +207,7 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
         kind="double" if len(outputs) == 1 else "tuple",
         register=program.register,
         source=program.source,
+        guard=program.guard,
     )
     return out, insertion
 

@@ -6,11 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from diffquantum import SourceError
+import diffquantum
+from diffquantum import SourceError, UnsupportedError
+from diffquantum.emit import to_qir, to_qsharp
+from diffquantum.estimate import Roulette, value
 from diffquantum.expectation import Expectation
 from diffquantum.ir import Binary, Const
 from diffquantum.probing import NotAffine, merge, probe_points
 from diffquantum.simulate.density import Exact
+from diffquantum.transform import derivative
 from diffquantum.transform.simplify import as_float, variable_types
 from tests.diffquantum.probes import NAMES, PROBED, REFUSED, probe
 
@@ -67,6 +71,34 @@ def test_refused(name, capfd):
         probe(name)
     error = caught.value
     assert ADVICE[name] in error.try_ and error.line and error.got and error.expected
+    capfd.readouterr()
+
+
+HIDDEN = """struct Angle { Value : Double }
+    operation Hidden(t : Double) : Result { use q = Qubit(); let a = new Angle { Value = t };
+        if a.Value > 0.11 and a.Value < 0.12 { X(q); } if a.Value > 600.0 { H(q); } Ry(a.Value, q); MResetZ(q) }"""
+
+
+def test_branch_that_probing_misses(capfd):
+    """A window between the points, and one beyond them: right outside, an error or NaN inside, never a wrong number."""
+    program = diffquantum.load(HIDDEN)
+    mean = diffquantum.expectation(program)
+    assert (
+        abs(mean([0.5]) - np.sin(0.25) ** 2) < 1e-12
+        and abs(jax.grad(mean)(np.array([0.5]))[0] - np.sin(0.5) / 2) < 1e-12
+    )
+    slope = derivative(program, 0, Roulette((0.5,)))
+    assert (
+        to_qsharp(slope).startswith("// Found by compiling")
+        and abs(Exact(slope).means([0.5])[0] - np.sin(0.5) / 2) < 1e-12
+    )
+    for theta in ([0.115], [0.12 - 1e-9], [601.0]):
+        for run in (mean, Exact(slope).means, lambda t: to_qir(program, t)):
+            with pytest.raises(UnsupportedError, match="another one at these"):
+                run(theta)
+        assert np.isnan(jax.jit(mean)(np.array(theta)))
+    few = jax.jit(lambda t: value(program, None, t, jax.random.key(0), 50).mean)
+    assert np.isnan(few(np.array([0.115]))) and not np.isnan(few(np.array([0.5])))
     capfd.readouterr()
 
 
