@@ -17,8 +17,9 @@ from qml._core.precision import real_dtype
 from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
-from qml.estimate.metric import derivatives, part
+from qml.estimate.metric import part
 from qml.estimate.plan import rows_at_once
+from qml.estimate.rows import derivatives
 from qml.estimate.samples import Samples
 
 _INLINED = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
@@ -135,10 +136,11 @@ def _raw(
             total = total + _share(activation, jnp.moveaxis(cotangents, 1, 0), jnp.iscomplexobj(leaves[i]))
     for group in groups_of(leaves, [i for i in range(len(leaves)) if i not in found], x.shape[0] * components):
         few, held = part(ansatz, params, group)
-        rows = derivatives(few, held, x, chunk).astype(real_dtype())
+        rows = derivatives(few, held, x, chunk)
         if scale is not None:
-            rows = rows * realify([jax.tree.leaves(scale)[i] for i in group])[0][None, None, :]
-        total = total + jnp.einsum("sak,tbk->asbt", rows, rows)
+            rows = rows.scaled(realify([jax.tree.leaves(scale)[i] for i in group])[0])
+        upper = rows.gram()
+        total = total + (jnp.triu(upper) + jnp.triu(upper, 1).T).reshape((components, x.shape[0]) * 2)
     return total
 
 

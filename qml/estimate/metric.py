@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from qml._core.chunk import map_chunks
-from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
 from qml.estimate.gradient import forces, pull_back
 from qml.estimate.plan import rows_at_once
+from qml.estimate.rows import centred, derivatives
 from qml.estimate.samples import Samples
 
 
@@ -40,38 +40,7 @@ def jacobian(
 
 @jax.jit(static_argnums=(0, 3))
 def _jacobian(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> Array:
-    return centred(derivatives(ansatz, params, samples.x, chunk), samples)
-
-
-def derivatives(
-    ansatz: Ansatz, params: Params, x: Array, chunk: int | None, *, single: bool = False
-) -> Float[Array, "samples components params"]:
-    """Derivatives of log psi of each sample, real and imaginary part, by the real numbers of the parameters.
-
-    With `single` they are rounded to single precision.
-    """
-
-    def held(gradient: Array) -> Array:
-        narrow = jnp.complex64 if jnp.iscomplexobj(gradient) else jnp.float32
-        return gradient.conj().astype(narrow) if single else gradient.conj()
-
-    def parts(p: Params, row: Array) -> tuple[Array, ...]:
-        value = ansatz.log_psi(p, row[None])[0]
-        return (value.real, value.imag) if ansatz.is_complex else (value,)
-
-    def one(row: Array) -> Array:
-        out, pull = jax.vjp(lambda p: parts(p, row), params)
-        basis = jnp.eye(len(out), dtype=out[0].dtype)
-        gradients = [pull(tuple(unit))[0] for unit in basis]
-        return jnp.stack([realify(jax.tree.map(held, g))[0] for g in gradients])
-
-    return map_chunks(jax.vmap(one), x, chunk=rows_at_once(jax.vmap(one), x, chunk=chunk, cached=True, fewest=64))
-
-
-def centred(rows: Float[Array, "samples components params"], samples: Samples) -> Float[Array, "rows params"]:
-    """The rows minus their mean, weighted; all real parts before all imaginary parts."""
-    rows = jnp.sqrt(samples.weights)[:, None, None] * (rows - samples.mean(rows)[None])
-    return jnp.moveaxis(rows, 1, 0).reshape(-1, rows.shape[-1])
+    return centred(derivatives(ansatz, params, samples.x, chunk), samples).whole()
 
 
 def part(ansatz: Ansatz, params: Params, chosen: Sequence[int]) -> tuple[Ansatz, list]:

@@ -39,7 +39,7 @@ def rows_at_once(
     hardly any row is done twice.
 
     Args:
-        function: traced on `[2, ...]` and `[3, ...]` slices of `rows`.
+        function: traced on all `rows`, and on two and three of them if all do not fit.
         rows: arrays with one common leading axis.
         chunk: rows asked for; `None` plans.
         cached: whether the function passes over its values many times, as a deep network does.
@@ -51,6 +51,9 @@ def rows_at_once(
     count = rows[0].shape[0]
     if chunk is not None or count < 2:
         return chunk
+    small = min(_memory(), CACHES * cache_bytes()) if cached else _memory()
+    if _held(function, rows, count) <= small:  # most often: traced once, on the rows themselves
+        return None
     fitting = rows_that_suit(function, *rows, cached=cached, fewest=fewest)
     return None if fitting >= count else -(-count // -(-count // fitting))
 
@@ -66,12 +69,12 @@ def rows_that_suit(function: Callable[..., Any], *rows: Any, cached: bool = Fals
 
 def working_set(function: Callable[..., Any], *rows: Any) -> int:
     """Bytes that a function of rows holds at once for each of them, at least 1; what all rows share is not counted."""
+    return max(1, _held(function, rows, 3) - _held(function, rows, 2))
 
-    def held(batch: int) -> int:
-        some = [jax.ShapeDtypeStruct((batch, *r.shape[1:]), r.dtype) for r in rows]
-        return peak_bytes(jax.make_jaxpr(function)(*some).jaxpr)
 
-    return max(1, held(3) - held(2))
+def _held(function: Callable[..., Any], rows: tuple[Any, ...], count: int) -> int:
+    some = [jax.ShapeDtypeStruct((count, *r.shape[1:]), r.dtype) for r in rows]
+    return peak_bytes(jax.make_jaxpr(function)(*some).jaxpr)
 
 
 @functools.cache

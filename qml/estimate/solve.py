@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from qml._core.types import Array
 
 _SMALL = 64  # rows whose product is taken whole
+_KEPT = 2048  # rows of a matrix that is kept beside its factor
 
 
 class Filter(NamedTuple):
@@ -79,15 +80,15 @@ def signal_to_noise(modes: Array, right: Array, components: int) -> Array:
 def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Array:
     """Cholesky solve of a positive matrix given by its upper triangle; by eigenvalues cut at zero where that fails.
 
-    The matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens. LAPACK reads
-    columns: the upper triangle by rows is its lower triangle by columns, and nothing is transposed.
+    A large matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens. LAPACK
+    reads columns: the upper triangle by rows is its lower triangle by columns, and nothing is transposed.
     """
     made = matrix().T
     factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=made.dtype), symmetrize_input=False)
     x = jax.scipy.linalg.cho_solve((factor, True), right)
 
     def by_eigenvalues() -> Array:
-        again = matrix().T
+        again = made if made.shape[0] <= _KEPT else matrix().T
 
         def solve() -> Array:
             values, vectors = jnp.linalg.eigh(again, UPLO="L", symmetrize_input=False)
@@ -98,32 +99,40 @@ def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Ar
     return jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: x, by_eigenvalues)
 
 
-def solve_refined(narrow: Array, rows: Array, right: Array, shift: Array, rounds: int = 4) -> Array:
+def solve_refined(
+    narrow: Callable[[], Array],
+    wide: Callable[[], Array],
+    product: Callable[[Array], Array],
+    right: Array,
+    shift: Array,
+    rounds: int = 4,
+) -> Array:
     r"""$(\bar O\bar O^T + \lambda)^{-1}\epsilon$ of rows known in single precision, to full precision.
 
     The matrix is multiplied and factorised fast, and the solution is refined: the rest of each round is taken with
     exact products, which cost as little as one step of an iterative solver.
-    """
-    wide = right.dtype
-    made = upper_gram(narrow).astype(wide).T
-    factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=wide), symmetrize_input=False)
 
-    def product(y: Array) -> Array:
-        return rows @ (y @ rows) + shift * y
+    Args:
+        narrow: makes the matrix $\bar O\bar O^T$ in single precision; its upper triangle is read.
+        wide: makes the same matrix from exact products, for where the refinement fails.
+        product: the exact matrix times a vector.
+        right: right side.
+        shift: $\lambda$.
+        rounds: at most.
+    """
+    wider = right.dtype
+    made = narrow().astype(wider).T
+    factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=wider), symmetrize_input=False)
 
     def refine(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         y, rest, turn = state
         y = y + jax.scipy.linalg.cho_solve((factor, True), rest)
-        return y, right - product(y), turn + 1
+        return y, right - product(y) - shift * y, turn + 1
 
     enough = 1e-10 * jnp.linalg.norm(right)
     first = jnp.zeros_like(right), right, jnp.zeros((), int)
     y, rest, _ = jax.lax.while_loop(lambda s: (jnp.linalg.norm(s[1]) > enough) & (s[2] < rounds), refine, first)
-
-    def again() -> Array:
-        return solve_shifted(lambda: upper_gram(rows), right, shift)
-
-    return jax.lax.cond(jnp.linalg.norm(rest) <= 10 * enough, lambda: y, again)
+    return jax.lax.cond(jnp.linalg.norm(rest) <= 10 * enough, lambda: y, lambda: solve_shifted(wide, right, shift))
 
 
 def solve_by_products(

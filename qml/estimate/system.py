@@ -12,7 +12,8 @@ from qml._core.types import Array, Params
 from qml.ansatz.bridge import Ansatz
 from qml.estimate.forms import FORMS, choose_form, form_costs, linearises
 from qml.estimate.kernel import kernel
-from qml.estimate.metric import centred, derivatives, part, pull_rows, residual, turn, weighted_rows
+from qml.estimate.metric import part, pull_rows, residual, turn, weighted_rows
+from qml.estimate.rows import Rows, centred, derivatives
 from qml.estimate.samples import Samples
 from qml.estimate.solve import (
     Filter,
@@ -29,6 +30,7 @@ METHODS = {
     "minsr": ("jacobian", "assembled", "streamed"),
     **{form: (form,) for form in FORMS},
 }
+_FEW = 256  # rows whose Gram matrix in double precision costs less than the rounds of a refinement
 
 
 class Options(NamedTuple):
@@ -53,13 +55,12 @@ class Solution(NamedTuple):
     form: str
 
 
-class _Rows(NamedTuple):
+class _Products(NamedTuple):
     """The matrix of centred derivatives by what it does to vectors; the matrix itself where it is held."""
 
     push: Callable[[Array], Array]
     pull: Callable[[Array], Array]
-    matrix: Any = None
-    narrow: Any = None  # the same numbers in single precision, where they are held so
+    held: Rows | None = None
 
 
 def solve_system(
@@ -152,29 +153,26 @@ def _solve(
         turned = rows.push(z)
         rest = _relative(force - rows.pull(turned) - shift * z, force)
     elif form == "dense":
-        matrix = rows.matrix
+        matrix = rows.held.whole()
         force = right @ matrix
 
         def signal(v: Array) -> Array:
             return signal_to_noise(matrix @ v, right, components)
 
         z = invert(lambda: upper_gram(matrix.T), force, rule, signal)
-        turned = rows.push(z)
+        turned = matrix @ z
         rest = none if _eigen(rule) else _relative(force - turned @ matrix - shift * z, force)
     else:
-        if rows.matrix is None:
+
+        def make() -> Array:
+            if rows.held is not None:
+                return rows.held.gram()
             tree = None if scale is None else _tree(scale, params)
+            return kernel(ansatz, params, samples, chunk=options.chunk, layers=form == "assembled", scale=tree)
 
-            def make() -> Array:
-                return kernel(ansatz, params, samples, chunk=options.chunk, layers=form == "assembled", scale=tree)
-        else:
-
-            def make() -> Array:
-                return upper_gram(rows.matrix)
-
-        narrow: Any = rows.narrow
-        if narrow is not None and not _eigen(rule):
-            y = solve_refined(narrow, jnp.asarray(rows.matrix), right, shift)
+        if rows.held is not None and rows.held.narrow and len(right) > _FEW and not _eigen(rule):
+            held = rows.held
+            y = solve_refined(lambda: held.gram(wide=False), make, lambda y: held.push(held.pull(y)), right, shift)
         else:
             y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components))
         z = rows.pull(y)
@@ -208,16 +206,13 @@ def _relative(rest: Array, right: Array) -> Array:
     return jnp.linalg.norm(rest) / jnp.where(size > 0, size, 1.0)
 
 
-def _stored(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Rows:
+def _stored(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Products:
     narrow = any(jnp.finfo(leaf.dtype).bits == 32 for leaf in jax.tree.leaves(params))
-    found = derivatives(ansatz, params, samples.x, chunk, single=narrow)
-    held = centred(found, samples).astype(found.dtype)
-    # a product with numbers that are widened on the way is slow, so they are widened once
-    matrix = jax.lax.optimization_barrier(held.astype(real_dtype()))
-    return _Rows(lambda v: matrix @ v, lambda y: y @ matrix, matrix, held if held.dtype != matrix.dtype else None)
+    held = centred(derivatives(ansatz, params, samples.x, chunk, single=narrow), samples)
+    return _Products(held.push, held.pull, held)
 
 
-def _by_products(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Rows:
+def _by_products(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Products:
     wide = real_dtype()
 
     def push(v: Array) -> Array:
@@ -227,10 +222,10 @@ def _by_products(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | 
     def pull(y: Array) -> Array:
         return realify(pull_rows(ansatz, params, samples, y, chunk))[0].astype(wide)
 
-    return _Rows(push, pull)
+    return _Products(push, pull)
 
 
-def _linearised(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Rows:
+def _linearised(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | None) -> _Products:
     """Products whose network is linearised once, where what the derivatives need of all samples fits in memory."""
     wide, x = real_dtype(), samples.x
     if chunk is not None or not linearises(ansatz, params, len(x)):
@@ -243,9 +238,9 @@ def _linearised(ansatz: Ansatz, params: Params, samples: Samples, chunk: int | N
         (found,) = backward((real if imag is None else real - 1j * imag).astype(ansatz.dtype))
         return realify(jax.tree.map(jnp.conj, found))[0].astype(wide)
 
-    return _Rows(lambda v: residual(ansatz, samples, forward(_tree(v, params))).astype(wide), pull)
+    return _Products(lambda v: residual(ansatz, samples, forward(_tree(v, params))).astype(wide), pull)
 
 
-def _scaled(rows: _Rows, scale: Array) -> _Rows:
-    matrix = None if rows.matrix is None else rows.matrix * scale[None, :]
-    return _Rows(lambda v: rows.push(scale * v), lambda y: scale * rows.pull(y), matrix)
+def _scaled(rows: _Products, scale: Array) -> _Products:
+    held = None if rows.held is None else rows.held.scaled(scale)
+    return _Products(lambda v: rows.push(scale * v), lambda y: scale * rows.pull(y), held)

@@ -13,8 +13,10 @@ from qml._core.errors import ConfigError
 from qml._core.tree import realify
 from qml.ansatz import RBM, to_ansatz
 from qml.estimate import SR, Samples, UnsolvedWarning, jacobian, residual
+from qml.estimate import rows as rows_of_derivatives
 from qml.estimate.forms import MEMORY, Cost, choose_form, form_costs
 from qml.estimate.kernel import groups_of
+from qml.estimate.rows import centred, derivatives
 from qml.estimate.solve import signal_to_noise, solve_refined
 from qml.hilbert import Spin
 from qml.lattice import Chain
@@ -119,7 +121,8 @@ def test_single_precision_derivatives(problem):
     short = jnp.asarray(rows, jnp.float32)
     wide = np.asarray(short, float)
     y = np.linalg.solve(wide @ wide.T + 1e-4 * np.eye(len(wide)), right)
-    refined = solve_refined(short, jnp.asarray(wide), right, jnp.array(1e-4))
+    exact = jnp.asarray(wide @ wide.T)
+    refined = solve_refined(lambda: short @ short.T, lambda: exact, lambda y: exact @ y, right, jnp.array(1e-4))
     np.testing.assert_allclose(refined, y, rtol=1e-9, atol=1e-9 * np.abs(y).max())
     for method in ("jacobian", "assembled"):
         found = SR(shift=1e-2, single=True, method=method).direction(state.ansatz, state.params, samples, local)
@@ -144,6 +147,26 @@ def test_networks_in_single_precision():
         vector = realify(found.update)[0]
         assert vector.dtype == np.float32
         np.testing.assert_allclose(vector, exact, atol=2e-6 * np.abs(exact).max())
+
+
+def test_tiles_are_one_matrix(problem, monkeypatch):
+    """Products, the Gram matrix and scaled columns of derivatives in four tiles, two of them of several arrays."""
+    state, samples, _ = problem
+    few = Samples(samples.x[:5], samples.weights[:5] / jnp.sum(samples.weights[:5]), samples.log_psi[:5], None)
+    whole = np.asarray(jacobian(state.ansatz, state.params, few))
+    monkeypatch.setattr(rows_of_derivatives, "_NARROWEST", 7)
+    rng = np.random.default_rng(0)
+    v, y = rng.normal(size=whole.shape[1]), rng.normal(size=whole.shape[0])
+
+    @jax.jit
+    def made(params, few, v, y):
+        held = centred(derivatives(state.ansatz, params, few.x, 3), few)
+        assert len(held.tiles) > 2 and any(len(spans) > 1 for spans in held.spans)
+        return held.whole(), held.push(v), held.pull(y), jnp.triu(held.gram()), held.scaled(v).whole()
+
+    expected = (whole, whole @ v, y @ whole, np.triu(whole @ whole.T), whole * v)
+    for found, exact in zip(made(state.params, few, v, y), expected, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-13)
 
 
 def test_noise_is_filtered(problem):
