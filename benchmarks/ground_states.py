@@ -5,7 +5,8 @@
 
 A problem's file `benchmarks/ground_states/NAME.toml` is what `python -m drivers run` takes. Written are `NAME.json`
 (energy with error, relative error, steps, CPU and wall seconds, versions) and `NAME.csv` (step, energy, error,
-V-score).
+V-score). With `--out DIR` the run folders stay, and a run that was interrupted goes on: the CPU seconds of all parts
+add up in DIR/NAME.cpu.
 """
 
 import argparse
@@ -40,18 +41,31 @@ def gap(name: str, energy: float, error: float, exact: float) -> dict:
     ground = json.loads(below.read_text())
     found, right = energy - ground["energy"], exact - ground["exact"]
     bar = (error**2 + ground["error"] ** 2) ** 0.5
-    return {"gap": found, "gap_error": bar, "exact_gap": right, "gap_reached": abs(found - right) + bar <= 1e-2}
+    return {"gap": found, "gap_error": bar, "exact_gap": right, "gap_reached": abs(found - right) + bar <= 1e-2 * right}
 
 
-def run(name: str, out: pathlib.Path) -> dict:
-    """Run one problem, write its curve and its numbers."""
+def seconds(out: pathlib.Path, cpu: float) -> float:
+    """CPU seconds of all parts of a run, this one last."""
+    kept = out.with_suffix(".cpu")
+    cpu += float(kept.read_text()) if kept.exists() else 0.0
+    kept.write_text(f"{cpu}")
+    return cpu
+
+
+def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
+    """Run one problem, write its curve and its numbers; `more` steps of a run that is there already."""
+    import drivers
     from drivers import config
 
     exact, source, asked = PROBLEMS[name]
     job = config.load(FOLDER / f"{name}.toml")
+    begun = (out / "metrics.jsonl").exists()
     cpu, wall = time.process_time(), time.perf_counter()
-    result = job.run(out=out)
+    result = drivers.resume(out, steps=more) if begun else job.run(out=out)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    cpu = seconds(out, cpu)
+    if result.status == drivers.Status.INTERRUPTED:
+        return {"problem": name, "status": "interrupted", "steps": result.steps, "cpu_seconds": round(cpu, 1)}
     energy, error = float(result.energy.mean), float(result.energy.error)
     numbers = {
         "problem": name,
@@ -89,6 +103,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=", ".join(PROBLEMS))
     parser.add_argument("--list", action="store_true", help="name the problems")
+    parser.add_argument("--out", type=pathlib.Path, help="folder that keeps the run folders")
+    parser.add_argument("--more", type=int, help="steps to go on with a run that was interrupted; else what is left")
     arguments = parser.parse_args()
     if arguments.list or not arguments.names:
         for name, (exact, source, asked) in PROBLEMS.items():
@@ -99,7 +115,8 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     for name in arguments.names:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(run(name, pathlib.Path(folder) / "run")), flush=True)
+            out = pathlib.Path(folder) / "run" if arguments.out is None else arguments.out / name
+            print(json.dumps(run(name, out, arguments.more)), flush=True)
 
 
 if __name__ == "__main__":

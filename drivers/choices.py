@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 import diffquantum
@@ -29,8 +30,50 @@ def _sampled(
     chains: int | None = None,
     burn: int | None = None,
     chunk: int | None = None,
+    sampler: Any = None,
 ) -> qml.MCState:
-    return qml.MCState(model, space, samples, chains, key=key, burn=burn, chunk=chunk)
+    return qml.MCState(model, space, samples, chains, key=key, burn=burn, chunk=chunk, sampler=sampler)
+
+
+def _rule(rule: str, space: Any, lattice: Any, hamiltonian: Any) -> Any:
+    """A rule by its name; `default` is what a state takes where none is named."""
+    rules = {
+        "default": lambda: qml.sampler.default_sampler(space, 1).rule,
+        "LocalFlip": qml.sampler.LocalFlip,
+        "Exchange": qml.sampler.Exchange,
+        "nearest": lambda: qml.sampler.Exchange(lattice.edges()),
+        "HamiltonianMoves": lambda: qml.sampler.HamiltonianMoves(hamiltonian),
+    }
+    return rules[rule]() if rule in rules else unknown_name("rule", rule, rules)
+
+
+def _metropolis(
+    space: Any,
+    lattice: Any,
+    hamiltonian: Any,
+    chains: int = 16,
+    rule: str = "default",
+    sweep: int | None = None,
+    power: float | int = 2.0,
+) -> Any:
+    return qml.sampler.Metropolis(
+        _rule(rule, space, lattice, hamiltonian), space, chains=chains, sweep=sweep, power=power
+    )
+
+
+def _tempering(
+    space: Any,
+    lattice: Any,
+    hamiltonian: Any,
+    chains: int = 16,
+    rule: str = "default",
+    betas: Any = 8,
+    sweep: int | None = None,
+    power: float | int = 2.0,
+) -> Any:
+    return qml.sampler.Tempering(
+        _rule(rule, space, lattice, hamiltonian), space, chains=chains, betas=betas, sweep=sweep, power=power
+    )
 
 
 def _rbm_symm(
@@ -110,9 +153,10 @@ HAMILTONIANS: Choices = {
 }  # fmt: skip
 ANSAETZE: Choices = {
     "RBM": qml.ansatz.RBM, "RBMSymm": _rbm_symm, "Jastrow": qml.ansatz.Jastrow, "MLP": qml.ansatz.MLP,
-    "GCNN": qml.ansatz.GCNN,
+    "GCNN": qml.ansatz.GCNN, "ViT": qml.ansatz.ViT, "ResConv": qml.ansatz.ResConv, "ConvNeXt": qml.ansatz.ConvNeXt,
 }  # fmt: skip
 STATES: Choices = {"sampled": _sampled, "full": _full}
+SAMPLERS: Choices = {"Metropolis": _metropolis, "Tempering": _tempering}
 SIGNS: Choices = {"Marshall": qml.ansatz.MarshallSign}
 OPTIMIZERS: Choices = {"sgd": _sgd, "adam": _adam}
 METRICS: Choices = {"SR": qml.estimate.SR}  # of time evolution
@@ -127,4 +171,4 @@ MODELS: Choices = {"local": qml.gibbs.PauliGibbs.local}
 QPMD_RULES: Choices = {"QPMD": QPMD}
 THERMAL: Choices = {"thermal": qml.gibbs.ThermalObjective}
 DATA: Choices = {"shots": _shots}
-DTYPES = {"float": float, "complex": complex}
+DTYPES = {"float": float, "complex": complex, "float32": jnp.float32, "complex64": jnp.complex64}

@@ -22,7 +22,7 @@ j2 = 0.5
 irrep = "A1"
 
 [ansatz]
-name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | GCNN
+name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | GCNN | ViT | ResConv | ConvNeXt
 layers = 2
 
 [signs]
@@ -31,6 +31,9 @@ name = "Marshall"                   # a factor of the wave function
 [state]
 name = "sampled"                    # or "full": the sum over all configurations
 samples = 1024
+
+[sampler]
+power = 1.0                         # draws from |psi|, and weighs
 
 [optimizer]
 name = "sgd"
@@ -81,6 +84,7 @@ from drivers.choices import (
     PRECONDITIONERS,
     PROGRAMS,
     QPMD_RULES,
+    SAMPLERS,
     SIGNS,
     SPACES,
     STATES,
@@ -97,10 +101,11 @@ from qml._core.errors import ConfigError, unknown_name
 
 STEPS = {"steps": 100, "checkpoint_every": 100}
 TIMES = {"time": None, "steps": None, "every": None, "checkpoint_every": 100, "imaginary": False}
+_WAVES = "lattice space hamiltonian sector ansatz signs sampler state"
 TABLES = {
-    "ground_state": "lattice space hamiltonian sector ansatz signs state optimizer precondition trust observe run",
-    "excited_states": "lattice space hamiltonian sector ansatz signs state optimizer precondition excited observe run",
-    "dynamics": "lattice space hamiltonian sector ansatz signs state integrator precondition observe run",
+    "ground_state": f"{_WAVES} optimizer precondition trust observe run",
+    "excited_states": f"{_WAVES} optimizer precondition excited observe run",
+    "dynamics": f"{_WAVES} integrator precondition observe run",
     "program": "program observable sampling optimizer run",
     "thermal": "lattice hamiltonian objective model driver run",
     "learn": "lattice objective model driver run",
@@ -290,12 +295,13 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     if evolves and reader.inner("ansatz").get("name", "RBM") != "GCNN":
         _defaulted(reader, "ansatz", dtype="complex")
     key = jax.random.key(reader.seed)
+    sampler = _sampler(reader, lattice, space, hamiltonian)
     if reader.kind == "excited_states":
         levels = reader.make("excited", LEVELS, "penalty")
         keys = jax.random.split(key, levels["states"])
-        thing: Any = [_state(reader, lattice, space, sector, k) for k in keys]
+        thing: Any = [_state(reader, lattice, space, sector, sampler, k) for k in keys]
     else:
-        levels, thing = {}, _state(reader, lattice, space, sector, key)
+        levels, thing = {}, _state(reader, lattice, space, sector, sampler, key)
     if not reader.has("precondition"):
         _defaulted(reader, "precondition", **({"cutoff": 1e-8} if evolves else {"shift": 1e-3}))
     metric = reader.make("precondition", METRICS if evolves else PRECONDITIONERS, "SR")
@@ -327,7 +333,21 @@ def _sector(reader: _Reader, lattice: Any) -> Any:
     return symmetries.Sector(symmetries.space_group(lattice), momentum=momentum, irrep=kwargs["irrep"])
 
 
-def _state(reader: _Reader, lattice: Any, space: Any, sector: Any, key: Any) -> Any:
+def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any:
+    """The sampler that a file names; `None` leaves it to the state."""
+    if not reader.has("sampler"):
+        return None
+    if reader.inner("state").get("name", "sampled") != "sampled":
+        raise ConfigError(
+            "A full sum draws no samples.",
+            got='[sampler] beside [state] name = "full"',
+            expected="one of them",
+            try_='[state] name = "sampled"',
+        )
+    return reader.make("sampler", SAMPLERS, "Metropolis", space=space, lattice=lattice, hamiltonian=hamiltonian)
+
+
+def _state(reader: _Reader, lattice: Any, space: Any, sector: Any, sampler: Any, key: Any) -> Any:
     """A state with the file's ansatz, projected on the sector, and its signs."""
     model_key, chain_key = jax.random.split(key)
     rngs = nnx.Rngs(int(jax.random.key_data(model_key)[0]) % 2**31)
@@ -336,7 +356,7 @@ def _state(reader: _Reader, lattice: Any, space: Any, sector: Any, key: Any) -> 
         model = qml.ansatz.Symmetrised(model, sector)
     if reader.has("signs"):
         model = qml.ansatz.Product(model, reader.make("signs", SIGNS, "Marshall", space=space, lattice=lattice))
-    return reader.make("state", STATES, "sampled", model=model, space=space, key=chain_key)
+    return reader.make("state", STATES, "sampled", model=model, space=space, key=chain_key, sampler=sampler)
 
 
 def _optimizer(reader: _Reader, steps: Any) -> Any:

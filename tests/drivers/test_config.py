@@ -149,6 +149,16 @@ def test_signs_and_symmetric_machines():
         config.build({**table, "ansatz": {"name": "RBMSymm", "symmetry": "translation"}})
 
 
+def test_samplers_by_name():
+    """The law, rule and chains that a file asks for; without the table the state chooses."""
+    table = {**GROUND, "space": {"magnetisation": 0}, "hamiltonian": {"name": "Heisenberg"}, "state": {"samples": 8}}
+    table = {**{k: v for k, v in table.items() if k != "observe"}, "sampler": {"power": 1.0, "rule": "nearest"}}
+    job = config.build(table)
+    sampler = job.thing.sampler
+    assert (sampler.power, sampler.chains, sampler.rule.edges) == (1.0, 16, qml.lattice.Chain(4).edges())
+    assert job.settings["sampler"] == {"name": "Metropolis", "chains": 16, "rule": "nearest", "power": 1.0}
+
+
 def test_excited_states():
     """The two lowest levels from a file; states of their own, that the written file makes again."""
     table = {**GROUND, "kind": "excited_states", "excited": {"penalty": 9.0}, "precondition": SPRING}
@@ -218,9 +228,11 @@ def test_program(tmp_path):
         ({**GROUND, "lattice": 3}, "no table"),
         ({**GROUND, "seed": -1}, "seed"),
         ({**GROUND, "ansatz": {"name": "GCNN"}}, "needs sector"),
-        (changed(GROUND, "ansatz", dtype="float32x"), "'float'"),
+        (changed(GROUND, "ansatz", dtype="float32x"), "'float32'"),
         (changed(GROUND, "ansatz", alpha="many"), "does not take these values"),
         (changed(GROUND, "run", step=3), "'steps'"),
+        ({**GROUND, "sampler": {"power": 1.0}}, "full sum draws no samples"),
+        ({**GROUND, "state": {}, "sampler": {"rule": "nearst"}}, "'nearest'"),
         (changed(GROUND, "precondition", shift=1e-3, cutoff=1e-8), "not both"),
         (changed(GROUND, "precondition", name="SPRIG"), "'SPRING'"),
         ({**GROUND, "precondition": {"name": "SPRING", "shfit": 0.9}}, "'shift'"),
