@@ -1,7 +1,9 @@
 """Exact Gibbs states of Pauli Hamiltonians, their mirror map and metrics, and learning from measured shots."""
 
 from qml.gibbs.circuit import Circuit
+from qml.gibbs.design import Design, next_bases
 from qml.gibbs.energy import KOBE, MLP, AbstractEnergy, Autoregressive, Bernoulli
+from qml.gibbs.expectations import ExpectationObjective
 from qml.gibbs.family import AbstractGibbs
 from qml.gibbs.feasible import Feasibility, nearest_feasible
 from qml.gibbs.free_fermion import IsingThermal, ising_chain
@@ -41,6 +43,8 @@ __all__ = [
     "Bernoulli",
     "Circuit",
     "DataObjective",
+    "Design",
+    "ExpectationObjective",
     "Feasibility",
     "GoodnessOfFit",
     "Identifiability",
@@ -68,6 +72,7 @@ __all__ = [
     "mirror",
     "natural_gradient",
     "nearest_feasible",
+    "next_bases",
     "published_mirror",
     "relative_entropy",
     "safe_newton",

@@ -14,7 +14,7 @@ from qml.gibbs.family import AbstractGibbs, AbstractLinear, pull
 from qml.gibbs.objective import AbstractObjective, linear
 from qml.gibbs.optimise import nearest
 from qml.gibbs.shots import ShotData
-from qml.gibbs.steps import Marginals, mirror_step, sandwich
+from qml.gibbs.steps import Marginals, less_bias, mirror_step, sandwich
 
 
 @final
@@ -181,6 +181,7 @@ class StreamObjective(AbstractObjective):
 
     Args:
         batches: the data, in order; every batch measures every string of the model.
+        corrected: take the bias of order 1/N off the couplings at the end.
 
     Raises:
         DataError: there are no batches, or they have different numbers of sites.
@@ -189,10 +190,11 @@ class StreamObjective(AbstractObjective):
     """
 
     batches: tuple[ShotData, ...]
+    corrected: bool = eqx.field(static=True)
 
-    def __init__(self, batches: Sequence[ShotData]):
+    def __init__(self, batches: Sequence[ShotData], corrected: bool = False):
         ShotData.merged(batches)
-        self.batches = tuple(batches)
+        self.batches, self.corrected = tuple(batches), bool(corrected)
 
     @property
     def own_steps(self) -> bool:
@@ -250,4 +252,5 @@ class StreamObjective(AbstractObjective):
     def finish(self, model: AbstractLinear, data: _Stream) -> AbstractLinear:
         r"""The model with the covariance $H^{-1} \Sigma H^{-1}$ of all shots."""
         tie = model.tie
-        return sandwich(model, Marginals(pull(tie, data.mean), pull(tie, data.covariance), data.kept))
+        found = sandwich(model, Marginals(pull(tie, data.mean), pull(tie, data.covariance), data.kept))
+        return less_bias(found) if self.corrected else found

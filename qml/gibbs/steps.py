@@ -10,7 +10,7 @@ import numpy as np
 from qml._core.types import Array, Float
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractLinear, pull, push
-from qml.gibbs.metric import inverse
+from qml.gibbs.metric import inverse, natural
 from qml.gibbs.mirror import newton
 from qml.operator.strings import PauliStrings
 
@@ -94,3 +94,37 @@ def sandwich(model: AbstractLinear, data: Marginals) -> AbstractLinear:
     covariance = bread @ data.covariance @ bread
     covariance = jnp.where(blind[:, None] & jnp.eye(len(blind), dtype=bool), jnp.inf, covariance)
     return eqx.tree_at(lambda m: m.covariance, model, covariance)
+
+
+def bias_of_moments(model: AbstractLinear, covariance: Array) -> Array:
+    r"""Bias of couplings from averages to order 1/N, $\frac12 \sum_m H^{-1}\, \partial_{v_m}^2 \eta$ with
+    $\sum_m v_m v_m^T$ the covariance of the couplings (finite).
+
+    Args:
+        model: the fitted state.
+        covariance: of its couplings `[params, params]`.
+    """
+    strings, tie, params = model.strings, model.tie, model.params
+    metric = pull(tie, engine.metric(strings, engine.solve(strings, push(tie, params)), "bkm"))
+    levels, vectors = jnp.linalg.eigh(covariance)
+    roots = vectors * jnp.sqrt(jnp.maximum(levels, 0.0))[None, :]
+
+    def means(t: Array) -> Array:
+        return pull(tie, engine.traces(strings, engine.density(strings, push(tie, t))))
+
+    def add(total: Array, v: Array) -> tuple[Array, None]:
+        slope = lambda t: jax.jvp(means, (t,), (v,))[1]  # noqa: E731
+        return total + jax.jvp(slope, (params,), (v,))[1], None
+
+    bend = jax.lax.scan(add, jnp.zeros_like(params), roots.T)[0]
+    return natural(metric, bend) / 2
+
+
+def less_bias(model: AbstractLinear) -> AbstractLinear:
+    """A fit of averages without its bias of order 1/N, as far as one standard error of each coupling at most."""
+    error = jnp.sqrt(jnp.diagonal(model.covariance))
+    known = jnp.all(jnp.isfinite(error))
+    covariance = jnp.where(known, model.covariance, 0.0)
+    shift = bias_of_moments(model, covariance)
+    far = jnp.max(jnp.abs(shift) / jnp.where(known & (error > 0), error, jnp.inf), initial=0.0)
+    return model.with_params(model.params - jnp.where(known, shift, 0.0) / jnp.maximum(far, 1.0))

@@ -105,7 +105,7 @@ def test_marginals_of_random_chains(name):
 @pytest.mark.parametrize(
     ("words", "count"),
     [
-        (("ZZI", "IZZ", "XII", "IXI", "IIX"), 2),
+        pytest.param(("ZZI", "IZZ", "XII", "IXI", "IIX"), 2, marks=pytest.mark.slow),
         (("XXI", "YYI", "IZZ", "ZIZ"), 4),
         pytest.param(("XX", "YY", "ZZ"), 4, marks=pytest.mark.slow),
         pytest.param(("ZY", "XX"), 2, marks=pytest.mark.slow),

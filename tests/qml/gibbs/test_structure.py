@@ -78,6 +78,7 @@ def test_goodness_of_fit_has_the_law_it_says():
     assert np.all(np.abs(np.asarray(good.deviance - good.pearson)) < 1) and float(good.freedom) == 3
 
 
+@pytest.mark.slow
 def test_identifiability():
     """The information of one shot is that of all over their number; blind couplings are named."""
     truth = PauliGibbs(("ZI", "IX", "ZX", "YY"), jnp.array([0.3, -0.2, 0.1, 0.4]))

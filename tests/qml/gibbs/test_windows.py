@@ -28,6 +28,7 @@ def test_one_window_is_the_inverse_mirror_map():
     assert bool(jnp.all(found.converged)) and float(found.change.max()) < 1e-9
 
 
+@pytest.mark.slow
 def test_inhomogeneous_chain():
     """Errors fall with the width; the change from smaller windows is above them."""
     rng = np.random.default_rng(1)
