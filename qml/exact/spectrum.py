@@ -50,6 +50,7 @@ def ground_state(
     sector: Any = None,
     tolerance: float = 1e-12,
     key: RandomKey | None = None,
+    block: int = 1,
 ) -> EigenResult:
     """The `k` lowest levels with their multiplicity, by Lanczos without a matrix; a few vectors of memory.
 
@@ -63,6 +64,9 @@ def ground_state(
         sector: a `symmetries.Sector` to stay in, or its `SectorBasis` where that is used again.
         tolerance: residual norm relative to the norm of the operator.
         key: typed key of the random start vectors; the answer does not depend on it.
+        block: vectors worked on at once. More than one is block Lanczos with thick restarts, which holds
+            `2 k + 9 block` vectors. For ten levels it took a fifth to a third fewer products than the default, for
+            three more; each costs more work besides.
 
     Returns:
         Energies, vectors as rows, residual norms.
@@ -80,13 +84,19 @@ def ground_state(
         [-1.41421356]
 
     Source:
-        C. Lanczos, J. Res. Natl. Bur. Stand. 45, 255 (1950).
+        C. Lanczos, J. Res. Natl. Bur. Stand. 45, 255 (1950); K. Wu and H. Simon, SIAM J. Matrix Anal. Appl. 22, 602
+        (2000).
     """
     operator = prepared(operator, hilbert, "ground_state")
     basis = None if sector is None else sector_basis(operator, sector)
     size = operator.hilbert.size if basis is None else basis.size
-    if not 1 <= k <= size:
-        raise SpaceError("There are not so many levels.", got=f"k={k}", expected=f"1 ... {size}", try_="k=1")
+    if not 1 <= k <= size or block < 1:
+        raise SpaceError(
+            "There are not so many levels, or no vectors to begin with.",
+            got=f"k={k}, block={block}",
+            expected=f"k of 1 ... {size}, block >= 1",
+            try_="k=1, block=1",
+        )
     if size <= max(_DENSE, 4 * k):
         return EigenResult(*jax.device_put(tuple(array[:k] for array in _all_levels(operator, basis))))
     seed = 0 if key is None else np.asarray(jax.random.key_data(key))
@@ -96,8 +106,8 @@ def ground_state(
         if basis is None
         else np.result_type(linear_map.values.dtype, linear_map.diagonal.dtype)
     )
-    start = None if k > 1 else positive_start(operator) if basis is None else sector_start(operator, basis)
-    pairs = krylov.lowest(linear_map, size, k, dtype, seed, tolerance, start)
+    start = None if k > 1 or block > 1 else positive_start(operator) if basis is None else sector_start(operator, basis)
+    pairs = krylov.lowest(linear_map, size, k, dtype, seed, tolerance, start, block)
     return EigenResult(*jax.device_put((pairs.values, pairs.vectors, pairs.residuals)))
 
 

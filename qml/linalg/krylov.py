@@ -19,6 +19,7 @@ import numpy as np
 
 from qml._core.errors import ConvergenceError
 from qml._core.types import Array, Inexact
+from qml.linalg.restarted import thick_restart
 
 _CHUNK = 5  # Lanczos steps between two looks at the tridiagonal matrix
 _LONGEST = 400  # steps of one run
@@ -48,6 +49,7 @@ def lowest(
     seed: Any,
     tolerance: float,
     start: np.ndarray | None = None,
+    block: int = 1,
 ) -> Pairs:
     r"""The `count` lowest eigenpairs of a Hermitian map, degenerate levels with their multiplicity.
 
@@ -67,6 +69,8 @@ def lowest(
         seed: of the random start vectors, an int or ints.
         tolerance: residual norm relative to the norm of the map.
         start: first vector of the first run, where one is known that is not orthogonal to the lowest level.
+        block: vectors worked on at once; more than one begin with block Lanczos in thick restarts, which holds
+            `2 count + 9 block` vectors. Then a run as above makes sure that no level is missing.
 
     Raises:
         ConvergenceError: a residual stays above the tolerance.
@@ -77,12 +81,18 @@ def lowest(
     tolerance = max(tolerance, 100 * float(np.finfo(dtype).eps))
     rounds = min(count + _GUARDS, size)
     random = np.random.default_rng(seed)
-    if count == 1:
+    if count == 1 and block == 1:
         pairs, limit = _single(linear_map, _drawn(random, size, dtype) if start is None else start, tolerance)
         if pairs.residuals[0] <= limit:
             return pairs
-    pairs = Pairs(np.zeros(0), np.zeros((0 if count == 1 else min(count + _SPARE, size), size), dtype), np.zeros(0))
+    pairs = Pairs(
+        np.zeros(0), np.zeros((0 if count == 1 and block == 1 else min(count + _SPARE, size), size), dtype), np.zeros(0)
+    )
     settled, scale = 0, 0.0
+    if block > 1 and count + 3 * block < size:
+        first = np.stack([_drawn(random, size, dtype) for _ in range(block)])
+        values, vectors, scale = thick_restart(linear_map, first, count, tolerance)
+        pairs, settled = Pairs(values, vectors, np.zeros(count)), count
     for _ in range(rounds):
         free = size - len(pairs.values)
         if not free:

@@ -101,6 +101,24 @@ def test_small_krylov_spaces():
     np.testing.assert_allclose(ground_state(zero, k=2).energies, np.zeros(2), atol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [2, 3])
+def test_blocks_with_thick_restarts(block):
+    """Degenerate levels of more copies than the block has vectors, complex matrices, maps with few levels."""
+    chain = Heisenberg(Spin(9), Chain(9))
+    expected = np.linalg.eigvalsh(chain.to_dense())[:10]  # four times the lowest, then four times the next
+    found = ground_state(chain, k=10, block=block)
+    np.testing.assert_allclose(found.energies, expected, atol=1e-10)
+    vectors = np.asarray(found.vectors)
+    np.testing.assert_allclose(vectors @ vectors.conj().T, np.eye(10), atol=1e-10)
+    assert float(found.residuals.max()) < 1e-10
+    turning = chain + PauliSum.from_terms([("XY", (i, (i + 1) % 9), 0.2) for i in range(9)], Spin(9))
+    expected = np.linalg.eigvalsh(turning.to_dense())[:3]
+    np.testing.assert_allclose(ground_state(turning, k=3, block=block).energies, expected, atol=1e-10)
+    np.testing.assert_allclose(ground_state(PauliSum({"Z" + "I" * 8: 1.0}), k=5, block=block).energies, -np.ones(5))
+    np.testing.assert_allclose(ground_state(PauliSum({}, Spin(9)), k=2, block=block).energies, np.zeros(2))
+
+
 def test_couplings_do_not_recompile():
     """Lanczos on the same model with another field compiles nothing new."""
     chain = Chain(10)
@@ -130,6 +148,8 @@ def test_bad_input():
         ground_state(ising, Spin(4, magnetisation=0))
     with pytest.raises(SpaceError):
         ground_state(ising, k=17)
+    with pytest.raises(SpaceError):
+        ground_state(ising, block=0)
     with pytest.raises(SpaceError):
         spectrum(PauliSum({"X" * 15: 1.0}))
     with pytest.raises(ShapeError):
