@@ -150,9 +150,23 @@ def test_across():
     assert any(np.allclose(m, half) for m in axial.Dd(3, across=(1, 1, 5)).matrices)
 
 
+def turn(degrees, axis=None):
+    """A rotation of the plane, or about an axis in space, by Rodrigues' formula."""
+    angle = np.deg2rad(degrees)
+    if axis is None:
+        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    unit = np.array(axis) / np.linalg.norm(axis)
+    cross = np.cross(np.eye(3), unit)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
 @pytest.mark.parametrize(
     ("matrix", "shift", "name"),
     [
+        (turn(47), None, "Rot(47°)"),
+        (turn(78) @ np.diag([1.0, -1.0]) @ turn(-78), None, "Refl(78°)"),
+        (turn(34, (1, 1, 2)), None, "Rot(34°)[1,1,2]"),
+        (turn(-30, (0, 0, 1)), [(1 - 3**0.5 / 2) / 3, 1 / 6, 1], "Screw(-30°)[0,0,1]O[1/3,0,0]"),
         (np.eye(2), None, "Id"),
         (np.eye(2), [1, 0.5], "Translation[1,1/2]"),
         (symmetries.C(4).matrices[1], None, "Rot(90°)"),
