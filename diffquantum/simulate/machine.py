@@ -33,6 +33,7 @@ from diffquantum.simulate.gates import fixed
 from diffquantum.transform.simplify import variable_types
 from qml._core.types import Array
 
+APART = 4  # qubits from which on gates are compiled one by one: fused, long programs on many blocks compile for minutes
 CHECKPOINTS = 32  # states kept of a loop that is differentiated backwards
 
 
@@ -166,6 +167,8 @@ class Machine:
             state = sv.rotate(run.state, name, qubits, cosine, sine)
         else:
             state = sv.apply(run.state, fixed(name), qubits, mask)
+        if run.state.qubits >= APART:
+            state = jax.lax.optimization_barrier(state)
         return eqx.tree_at(lambda r: r.state, run, state)
 
     def measure(self, target: str | None, reset: bool, qubits: list[int], run: Run, mask: Array | None) -> Run:
