@@ -7,6 +7,7 @@ from qml.gibbs.expectations import ExpectationObjective
 from qml.gibbs.family import AbstractGibbs
 from qml.gibbs.feasible import Feasibility, nearest_feasible
 from qml.gibbs.free_fermion import IsingThermal, ising_chain
+from qml.gibbs.grid import grid_couplings
 from qml.gibbs.latent import LatentGibbs
 from qml.gibbs.marginal import MarginalObjective, StateObjective, StreamObjective
 from qml.gibbs.mirror import Mirrored, inverse_mirror, relative_entropy
@@ -20,6 +21,7 @@ from qml.gibbs.optimise import (
     safe_newton,
     streaming,
 )
+from qml.gibbs.sequences import Sequence, cooling, evolving, random_starts, velocity
 from qml.gibbs.shots import ShotData, brick_bases
 from qml.gibbs.structure import (
     GoodnessOfFit,
@@ -31,6 +33,7 @@ from qml.gibbs.structure import (
     select,
 )
 from qml.gibbs.tied import TiedGibbs, mean_state
+from qml.gibbs.traces import TraceFit, Traces, fit_traces
 from qml.gibbs.windows import Windowed, window_couplings
 
 __all__ = [
@@ -55,15 +58,22 @@ __all__ = [
     "Mirrored",
     "PauliGibbs",
     "Selection",
+    "Sequence",
     "ShotData",
     "StateObjective",
     "StreamObjective",
     "ThermalObjective",
     "TiedGibbs",
+    "TraceFit",
+    "Traces",
     "Windowed",
     "brick_bases",
     "candidate_terms",
+    "cooling",
+    "evolving",
+    "fit_traces",
     "goodness_of_fit",
+    "grid_couplings",
     "identifiability",
     "inverse_mirror",
     "ising_chain",
@@ -74,9 +84,11 @@ __all__ = [
     "nearest_feasible",
     "next_bases",
     "published_mirror",
+    "random_starts",
     "relative_entropy",
     "safe_newton",
     "select",
     "streaming",
+    "velocity",
     "window_couplings",
 ]

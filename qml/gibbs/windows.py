@@ -1,7 +1,7 @@
 """Couplings of a large thermal state from the marginals inside small windows around each term."""
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -68,7 +68,7 @@ def window_couplings(marginals: Mapping[str, float], *, width: int = 8) -> Windo
         >>> bool(jnp.max(jnp.abs(found.theta[:19] + 0.3)) < 1e-4)
         True
     """
-    terms = [_parse(name) for name in marginals]
+    terms = [parse_term(name) for name in marginals]
     values = np.array([float(v) for v in marginals.values()])
     spans = [term[-1][0] - term[0][0] + 1 for term in terms]
     if not terms or len(set(terms)) != len(terms) or not np.all(np.abs(values) <= 1):
@@ -110,8 +110,11 @@ def _plain(term: Term, width: int, last: int) -> Window:
 
 
 def _places(term: Term, width: int, last: int) -> tuple[Window, Window, Window]:
-    """A window that reaches far to the left, one that reaches far to the right, and what they share."""
-    first, end = term[0][0], term[-1][0] + 1
+    return spread_windows(term[0][0], term[-1][0] + 1, width, last)
+
+
+def spread_windows(first: int, end: int, width: int, last: int) -> tuple[Window, Window, Window]:
+    """A window that reaches far to the left of sites, one that reaches far to the right, and what they share."""
     near = (width - (end - first) - 1) // 2
     left = int(np.clip(end + near - width, 0, last - width))
     right = int(np.clip(first - near, 0, last - width))
@@ -119,7 +122,12 @@ def _places(term: Term, width: int, last: int) -> tuple[Window, Window, Window]:
     return (left, width), (right, width), (right, left + width - right)
 
 
-def _parse(name: str) -> Term:
+def parse_term(name: str) -> Term:
+    """`"Z0 Z1"` as sites with letters.
+
+    Raises:
+        DataError: a malformed name, or a site twice.
+    """
     pairs = []
     for word in name.split():
         if word[0] not in "XYZ" or not word[1:].isdigit():
@@ -138,14 +146,26 @@ def _parse(name: str) -> Term:
 
 
 def _solve(terms: list[Term], values: np.ndarray, windows: set[Window]) -> dict[Window, dict[int, tuple[float, bool]]]:
-    """The couplings of all terms inside each window, and whether its search converged."""
-    kinds: dict[tuple, list[tuple[Window, list[int]]]] = {}
-    for start, width in sorted(windows):
+    """The couplings of all terms inside each window of a chain, and whether its search converged."""
+    regions = {}
+    for start, width in windows:
         members = [k for k, t in enumerate(terms) if start <= t[0][0] and t[-1][0] < start + width]
-        moved = {tuple((i - start, letter) for i, letter in terms[k]): k for k in members}
+        regions[start, width] = width, {tuple((i - start, letter) for i, letter in terms[k]): k for k in members}
+    return solve_windows(values, regions)
+
+
+def solve_windows(values: np.ndarray, regions: Mapping[Any, tuple[int, dict[tuple, int]]]) -> dict:
+    """Couplings of all terms inside each window, and whether its search converged; equal windows share a program.
+
+    Args:
+        values: marginal of each term.
+        regions: number of sites of each window and the terms in it, by their letters on its own sites.
+    """
+    kinds: dict[tuple, list[tuple[Any, list[int]]]] = {}
+    for region, (width, moved) in sorted(regions.items()):
         order = sorted(moved)
-        kinds.setdefault((width, tuple(order)), []).append(((start, width), [moved[t] for t in order]))
-    answers: dict[Window, dict[int, tuple[float, bool]]] = {}
+        kinds.setdefault((width, tuple(order)), []).append((region, [moved[t] for t in order]))
+    answers: dict = {}
     for (width, shape), group in kinds.items():
         strings, guess = _strings(shape, width), jnp.zeros(len(shape))
         for first in range(0, len(group), _AT_ONCE):

@@ -151,7 +151,7 @@ def test_streams_reach_the_bound_of_maximum_entropy(scale):
     for name, part in (("plain", plain), ("corrected", corrected)):
         print(f"scale {scale}, {name}: {part.mean():.3f}({part.std() / 12**0.5:.3f}), "
               f"controlled {1 + (part - chance).mean():.3f}({(part - chance).std() / 12**0.5:.3f})")  # fmt: skip
-    assert 1 + (corrected - chance).mean() < 1.2 and (corrected - chance).std() / 12**0.5 < 0.1
+    assert 1 + (corrected - chance).mean() < 1.2 and (corrected - chance).std() / 12**0.5 < 0.15
     assert scale > 0.5 or 1 + (plain - chance).mean() < 1.2
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from qml._core.errors import ConfigError, DataError
-from qml.gibbs import PauliGibbs, ising_chain, window_couplings
+from qml.gibbs import PauliGibbs, grid_couplings, ising_chain, window_couplings
+from qml.lattice import Square
 
 
 def chain_marginals(j, h, beta):
@@ -62,3 +63,32 @@ def test_bad_input():
     for bad in ({}, {**good, "X1": 1.5}, {**good, "X1": np.nan}, {**good, "Z1 Z0": 0.1}):
         with pytest.raises(DataError, match="distinct Pauli strings"):
             window_couplings(bad)
+
+
+@pytest.mark.slow
+def test_windows_of_a_rectangle():
+    """Inhomogeneous Ising model on 3 x 4 sites: windows in both directions cancel all but far cuts."""
+    rng, square = np.random.default_rng(0), Square(3, 4, periodic=False)
+    pairs = {f"Z{i} Z{j}": ("ZZ", (i, j)) for i, j in square.edges()} | {f"X{i}": ("X", (i,)) for i in range(12)}
+    words = []
+    for letters, sites in pairs.values():
+        at = dict(zip(sites, letters))
+        words.append("".join(at.get(k, "I") for k in range(12)))
+    theta = -0.5 * rng.uniform(0.8, 1.2, len(words))
+    found = PauliGibbs(words, jnp.asarray(theta)).numbers()
+    marginals = dict(zip(pairs, np.asarray(found.marginals).tolist()))
+    one = grid_couplings(marginals, (3, 4), window=(3, 3), combine=False)
+    many = grid_couplings(marginals, (3, 4), window=(3, 3))
+    errors = [float(np.abs(np.asarray(f.theta) - theta).max()) for f in (one, many)]
+    assert errors[0] < 5e-3 and errors[1] < 5e-4 and bool(many.converged.all())
+    assert float(many.change.max()) > errors[1]
+
+
+def test_bad_rectangles():
+    good = {"Z0 Z1": 0.1, "X0": 0.2}
+    for bad in ({}, {**good, "X9": 0.1}, {**good, "X1": 1.5}):
+        with pytest.raises(DataError, match="rectangle"):
+            grid_couplings(bad, (2, 2))
+    for window in ((1, 1), (4, 4)):
+        with pytest.raises(ConfigError, match="does not serve"):
+            grid_couplings(good, (9, 9), window=window)
