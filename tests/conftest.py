@@ -9,6 +9,7 @@ import os
 
 import jax
 import jaxlib
+import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")
@@ -29,4 +30,16 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 hook = install_import_hook(["qml", "symmetries", "diffquantum", "drivers"], "beartype.beartype")
 
 gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
-gc.set_threshold(100_000, 20, 50)
+gc.disable()  # it runs once a module instead
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collect():
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that two workers end together."""
+    items.sort(key=lambda item: item.path.name not in ("test_style.py", "test_examples.py"))

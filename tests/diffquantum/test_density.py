@@ -187,6 +187,7 @@ def test_random_programs(start, before, body, end):
 # ---------------------------------------------------------------------------------------------------- solvers
 
 
+@pytest.mark.slow
 def test_whole_space_solver_agrees(monkeypatch):
     """Without a stored basis the loops are solved by GMRES: same values, gradients, radius; errors as well."""
     few = Exact(loop("T08_Zeno"))

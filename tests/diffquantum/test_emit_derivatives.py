@@ -17,7 +17,7 @@ from tests.diffquantum.test_insertion import POINT, TURNS
 from tests.helpers import programs as lib
 
 LAW = Roulette.mixture(table=4)
-SOME = ("T02_RusZ", "T09_ExpPair", "T12_Discount")
+SOME = ("T02_RusZ", "T12_Discount")
 
 
 @pytest.mark.parametrize("name", [n if n in SOME else pytest.param(n, marks=pytest.mark.slow) for n in REFERENCE])
@@ -43,6 +43,7 @@ def test_second_derivatives(place):
     assert abs(-2 * Exact(twice).means([1.0, 0.7])[0] - hessian[i, j]) < 6e-9
 
 
+@pytest.mark.slow
 def test_qir_runs():
     """QIR of a derivative program with numbers in it: shots of the simulator for QIR; with a register, too."""
     from qdk.simulation import run_qir

@@ -83,6 +83,7 @@ def test_sum_over_places_is_the_gradient():
     np.testing.assert_allclose(total, slopes_of(np.array(POINT)), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_gradient_with_slopes_that_change():
     for rule in (Roulette(), Roulette(stratified=False, heavy=0.3)):
         found = gradient(TURNS, None, jnp.array(POINT), jax.random.key(0), 20_000, rule)

@@ -26,6 +26,7 @@ def variance(program, j, theta, law) -> float:
     return square - mean**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "gain"),
     [
@@ -43,6 +44,7 @@ def test_tuned_law_lowers_the_variance(name, gain):
     assert_z(gradient(program, None, theta, jax.random.key(2), 20_000, law), jnp.array(known["gradient"]))
 
 
+@pytest.mark.slow
 def test_sampled_variance_is_the_exact_one():
     theta, law = [1.0, 0.7], Roulette.mixture(0.88, 0.2, 12)
     out = value(derivative(lib.RUS, 1, law), None, jnp.array(theta), jax.random.key(0), 200_000)

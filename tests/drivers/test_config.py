@@ -52,7 +52,12 @@ def test_a_written_configuration_starts_the_same_run(tmp_path):
     [
         pytest.param({"name": "Ladder", "length": 3}, {"name": "XYZ", "jx": 0.5}, 6, marks=pytest.mark.slow),
         ({"name": "Square", "length_x": [[2, 1], [-1, 2]]}, {"name": "LongRangeIsing", "alpha": 3.0, "h": 0.5}, 5),
-        ({"name": "KitaevHoneycomb", "length_x": 3, "length_y": 3}, {"name": "Kitaev", "kz": -0.5}, 18),
+        pytest.param(
+            {"name": "KitaevHoneycomb", "length_x": 3, "length_y": 3},
+            {"name": "Kitaev", "kz": -0.5},
+            18,
+            marks=pytest.mark.slow,
+        ),
         ({"name": "Pyrochlore", "length_x": 1, "periodic": False}, {"name": "Heisenberg"}, 4),
     ],
 )

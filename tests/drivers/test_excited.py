@@ -77,6 +77,7 @@ def test_penalised_step_follows_the_dense_gradient():
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_two_lowest_levels_at_once_and_one_above_a_given_state():
     driver = drivers.Excited(ISING, optax.sgd(0.1), precondition=qml.estimate.SR(shift=1e-3))
     result = driver.run([full(0), full(1)], steps=150)

@@ -26,7 +26,7 @@ def is_run_directory(path: pathlib.Path) -> bool:
 
 
 def test_ground_state(tmp_path):
-    lattice = qml.lattice.Square(4, 4)
+    lattice = qml.lattice.Square(4, 3)
     hilbert = qml.hilbert.Spin(lattice.n_sites, magnetisation=0)
     hamiltonian = qml.operator.J1J2(hilbert, lattice, j1=1.0, j2=0.5)
     sector = symmetries.Sector(symmetries.space_group(lattice), momentum=(0, 0), irrep="A1")

@@ -125,9 +125,7 @@ def matrix_flops(jaxpr) -> float:
     return count
 
 
-@pytest.mark.parametrize(
-    "network", [n if n in ("dense", "transformer") else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS]
-)
+@pytest.mark.parametrize("network", [n if n == "dense" else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS])
 def test_sampling_costs_one_forward_pass(network):
     """The matrix products of the whole loop over the sites against those of one evaluation of the same rows."""
     space, settings = Spin(6), {"chains": 32}

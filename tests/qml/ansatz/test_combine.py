@@ -138,6 +138,7 @@ def test_zeros_of_a_part():
     assert all(bool(jnp.all(s[outside] == 0)) for s in jax.tree.leaves(slopes["models"][0]))
 
 
+@pytest.mark.slow
 def test_zeros_of_parts_are_left_again():
     """A sum over two momenta is a sum over two translations, also where one of its parts vanishes: every number."""
     group = symmetries.translation_group(Chain(4))

@@ -103,8 +103,7 @@ def test_tokens(name):
     ("name", "spatial"),
     [
         ("tilted", False),
-        ("open", True),
-        *(pytest.param(*c, marks=pytest.mark.slow) for c in (("tilted", True), ("open", False))),
+        *(pytest.param(*c, marks=pytest.mark.slow) for c in (("open", True), ("tilted", True), ("open", False))),
     ],
 )
 def test_vit(name, spatial):

@@ -124,6 +124,7 @@ def test_no_call_is_wasted():
     assert count("Z") == 0
 
 
+@pytest.mark.slow
 def test_structure_factor_and_form_factors():
     """The sum over positions, by sublattice and in the extended zone; the momentum of order; connected parts."""
     lattice = Kagome(1, 2)

@@ -37,6 +37,7 @@ def compared(first, second):
     return first.infidelity(second, control=False), first.infidelity(second, control=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("other", "exact"), [(FAR, 0.3785197886092295), (CLOSE, 0.0010103116658183309)])
 def test_full_sum(other, exact):
     """Reference values by full summation of the same pairs, computed independently."""

@@ -80,7 +80,7 @@ def both(ansatz, params, x, weights):
     return kernel(ansatz, params, samples), jacobian(ansatz, params, samples)
 
 
-SLOW = ("jastrow", "mlp", "rbm")  # the others have every kind of layer that these have
+SLOW = ("jastrow", "mlp", "rbm", "linen")  # the others have every kind of layer that these have
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS])

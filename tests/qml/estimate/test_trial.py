@@ -40,6 +40,7 @@ def direction(state, scale):
     return jax.tree.unflatten(jax.tree.structure(state.params), leaves)
 
 
+@pytest.mark.slow
 def test_trial_of_a_full_sum(state):
     """The length is that of the metric, the trial the exact energy; a change is capped at a length."""
     samples = state.sample()[1]

@@ -42,6 +42,7 @@ def test_reference():
     assert np.all(np.asarray(found.truncation) < 1e-10)
 
 
+@pytest.mark.slow
 def test_fixed_magnetisation():
     """A canonical ensemble, on the space of the operator and on one that is asked for."""
     space = Spin(10, magnetisation=1)

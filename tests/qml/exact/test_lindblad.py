@@ -64,7 +64,10 @@ def means(state, n):
             tV(SpinlessFermion(3), Chain(3, periodic=False), t=1.0, v=0.7),
             [(0.4, annihilate(SpinlessFermion(3), 1)), (0.2, create(SpinlessFermion(3), 2))],
         ),
-        Lindbladian(1.0 * number(Boson(1, n_max=4), 0), [(0.5, annihilate(Boson(1, n_max=4), 0))]),
+        pytest.param(
+            Lindbladian(1.0 * number(Boson(1, n_max=4), 0), [(0.5, annihilate(Boson(1, n_max=4), 0))]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_action(lindbladian):
@@ -95,9 +98,9 @@ def test_reference_dynamics():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [5, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [5, 6, 8])
 def test_reference_steady_state(n):
-    """Steady states of 5 spins (dense) and 6 spins (iterative)."""
+    """Steady states of 5 spins (dense), and of 6 and 8 (iterative)."""
     expected = PROBLEMS[f"dissipative_tfim_chain_L{n}_V2_g1"]["reference"]
     state = steady_state(dissipative(n))
     for found, name in zip(means(state, n), ("sx", "sy", "sz")):
@@ -186,6 +189,7 @@ def test_several_steady_states():
             steady_state(lindbladian)
 
 
+@pytest.mark.slow
 def test_derivatives():
     """Derivatives in a rate and in a coupling, forward and backward, against differences; jit."""
     start = np.eye(4)[0]

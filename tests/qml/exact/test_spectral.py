@@ -283,6 +283,7 @@ def test_without_a_basis(monkeypatch):
     np.testing.assert_allclose(again.total, kept.total, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_differentiable():
     """Values at other frequencies work under jit and have derivatives."""
     found = spectral_function(Ising(Spin(4), Chain(4), j=-1.0, h=0.7), PauliSum({"ZIII": 1.0}))

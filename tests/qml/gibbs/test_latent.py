@@ -142,6 +142,7 @@ def test_product_state_against_its_closed_form():
     np.testing.assert_allclose(slope["phi"], beta * np.tanh(t) * np.cos(f), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_fit_a_thermal_state():
     """Three layers reach the thermal state of two sites exactly; the loss falls at every step."""
     h = PauliSum({"ZZ": -1.0, "XI": -0.8, "IX": -0.8})

@@ -155,6 +155,7 @@ def test_streams_reach_the_bound_of_maximum_entropy(scale):
     assert scale > 0.5 or 1 + (plain - chance).mean() < 1.2
 
 
+@pytest.mark.slow
 def test_published_form():
     """Its first steps go down; with f = 0 and many small inner steps a step is the implicit natural gradient."""
     model, truth = random_model(7, 2, 0.3), random_model(8, 2, 0.3)

@@ -33,6 +33,7 @@ def random_bases(truth: PauliGibbs, count: int, seed: int) -> ShotData:
     return ShotData(bases, bits, table[table > 0], rows[:, 0])
 
 
+@pytest.mark.slow
 def test_the_true_terms_are_found():
     truth = PauliGibbs(("XXI", "IZZ", "YII"), jnp.array([0.6, -0.5, 0.4]))
     candidates = PauliGibbs(candidate_terms(Spin(3)))

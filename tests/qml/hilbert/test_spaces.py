@@ -179,6 +179,7 @@ def test_numbering(pair, data):
     assert digits == sorted(digits)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
 def test_totals_on_parts(data):

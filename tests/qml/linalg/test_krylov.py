@@ -32,7 +32,7 @@ LEVELS = np.concatenate([[-3.0, -2.5, -2.5, -2.5, -2.0, -2.0, -1.0], np.linspace
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
-@pytest.mark.parametrize("kept", [0, 60_000, 2**27])
+@pytest.mark.parametrize("kept", [pytest.param(0, marks=pytest.mark.slow), 60_000, 2**27])
 def test_multiplicities(dtype, kept, monkeypatch):
     """Levels as often as they occur, orthonormal vectors, true residuals; basis kept, in part, or run twice."""
     monkeypatch.setattr(krylov, "_KEPT_BYTES", kept)

@@ -51,7 +51,9 @@ def test_more_algebra(a, b):
     check_algebra(a, b)
 
 
-@pytest.mark.parametrize("space", [Boson(3, 3), Boson(3, 3, n_particles=4), Boson(3, 2, n_particles=3)])
+@pytest.mark.parametrize(
+    "space", [pytest.param(Boson(3, 3), marks=pytest.mark.slow), Boson(3, 3, n_particles=4), Boson(3, 2, n_particles=3)]
+)
 def test_every_form(space):
     """Dense, sparse, matrix-free and configuration by configuration, with and without a fixed number."""
     rng = np.random.default_rng(0)

@@ -34,6 +34,7 @@ def parts() -> tuple[list[TensorSum], list[np.ndarray]]:
     return operators, full
 
 
+@pytest.mark.slow
 def test_products():
     """Every form of sums of products, complex and not Hermitian."""
     (a, b, c), (p, q, r) = parts()

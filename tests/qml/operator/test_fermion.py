@@ -47,7 +47,9 @@ PART = Constrained(SPACE, totals={(0, 1): 1})
 
 
 @pytest.mark.parametrize(
-    "space", [SPACE, SpinlessFermion(N, n_fermions=2), SpinfulFermion(2), SpinfulFermion(2, 1, 1), PART]
+    "space",
+    [SPACE, SpinfulFermion(2, 1, 1)]
+    + [pytest.param(s, marks=pytest.mark.slow) for s in (SpinlessFermion(N, n_fermions=2), SpinfulFermion(2), PART)],
 )
 def test_every_form(space):
     """Dense, sparse, matrix-free and configuration by configuration, in constrained spaces too."""

@@ -37,7 +37,7 @@ def exchange(s: float) -> np.ndarray:
     return sum(np.kron(m[a], m[a]) for a in "XYZ").real
 
 
-@pytest.mark.parametrize(("s", "n"), [(0.5, 4), (1, 3), (1.5, 2)])
+@pytest.mark.parametrize(("s", "n"), [(0.5, 4), pytest.param(1, 3, marks=pytest.mark.slow), (1.5, 2)])
 def test_matrix(s, n):
     """Random matrices on one and two sites, in any order of sites, dense, sparse, matrix-free."""
     rng, base = np.random.default_rng(0), int(2 * s) + 1

@@ -22,7 +22,7 @@ def restricted(operator: PauliSum, space: Spin) -> tuple[np.ndarray, float]:
     return matrix[np.ix_(index, index)], float(np.max(np.abs(outside), initial=0))
 
 
-@pytest.mark.parametrize("magnetisation", [0, 1, -2, 3])
+@pytest.mark.parametrize("magnetisation", [0, -2, *(pytest.param(m, marks=pytest.mark.slow) for m in (1, 3))])
 def test_block_of_the_full_matrix(magnetisation):
     """In a constrained space every form of the operator is the block of the full matrix."""
     space, lattice = Spin(6, magnetisation=magnetisation), Square(3, 2, periodic=(True, False))

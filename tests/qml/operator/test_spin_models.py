@@ -70,7 +70,7 @@ def close(operator, expected, s: float) -> None:
     assert operator.is_hermitian and isinstance(operator, PauliSum) == (s == 0.5)
 
 
-@pytest.mark.parametrize("s", [0.5, 1])
+@pytest.mark.parametrize("s", [pytest.param(0.5, marks=pytest.mark.slow), 1])
 def test_definitions(s):
     """Every model of the Heisenberg kind, for spins 1/2 and 1, with one coupling for each bond."""
     n, rng = 5, np.random.default_rng(0)

@@ -22,6 +22,7 @@ LONG = {  # of the same kind as others, on another space or on edges
     "moves of bosons",
     "two exchanges",
     "holes",
+    "blocked bosons",
 }
 
 

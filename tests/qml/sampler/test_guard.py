@@ -87,6 +87,7 @@ def test_chains_that_disagree(length, chains):
         assert np.mean(alarm(x + wells[None, None, :])) > 0.95
 
 
+@pytest.mark.slow
 def test_one_sigma_covers():
     """Of 400 short runs, each from random starts, 62 to 74 % have the exact energy within one error bar."""
     space = Spin(4)
