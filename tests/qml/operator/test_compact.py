@@ -55,7 +55,17 @@ def operators() -> dict:
     }
 
 
-SLOW = {("spin 1", 1), ("complex", 1), ("boson", 7), ("pauli", 1), ("sector", 1), ("field", 1), ("diagonal", 7)}
+SLOW = {
+    ("spin 1", 1),
+    ("complex", 1),
+    ("boson", 7),
+    ("pauli", 1),
+    ("sector", 1),
+    ("field", 1),
+    ("diagonal", 7),
+    ("pauli", 7),
+    ("field", 7),
+}
 CASES = [pytest.param(b, n, marks=pytest.mark.slow if (n, b) in SLOW else ()) for n in operators() for b in (1, 7)]
 
 
@@ -94,6 +104,7 @@ def check_random_sum(n, terms, seed):
     assert len(np.unique(pairs, axis=0)) == used
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 10**6))
 def test_random_sums(n, terms, seed):
