@@ -8,12 +8,13 @@ import numpy as np
 from jax.core import Tracer
 
 from diffquantum.errors import UnsupportedError
-from diffquantum.estimate import ExitMean, Roulette, SampledExpectation, Score, sampled
-from diffquantum.estimate.sampled import pauli_terms
+from diffquantum.estimate import SampledExpectation, sampled
+from diffquantum.estimate.sampled import Rule, pauli_terms
 from diffquantum.ir import Program
 from diffquantum.probing import kept
 from diffquantum.simulate.density import Exact, Termination, never_ends
 from diffquantum.simulate.noise import Noise
+from diffquantum.transform.noisy import noisy
 from diffquantum.transform.simplify import number
 from qml._core.errors import ConfigError, ShapeError, SpaceError
 from qml._core.precision import require_x64
@@ -24,7 +25,7 @@ def expectation(
     program: Program,
     observable: Any = None,
     shots: int | None = None,
-    loops: Roulette | Score | ExitMean | None = None,
+    loops: Rule | None = None,
     noise: Noise | None = None,
 ) -> "Expectation | SampledExpectation":
     r"""The expected value of a program as a function of its parameters.
@@ -39,8 +40,9 @@ def expectation(
             then it is the mean of that (`Result[]`: the number with those bits, first bit lowest).
         shots: shots of one estimate; `None` for the exact value.
         loops: how the sampled gradient is estimated: `Roulette` (shifts, as on a quantum computer), `Score` or
-            `ExitMean` (along the trajectories of the simulator); `None` is `Roulette()`.
-        noise: what follows every gate, in the exact semantics; `None` is nothing.
+            `ExitMean` (along the trajectories of the simulator), `Regenerative` or `FiniteDifference`; `None` is
+            `Roulette()`.
+        noise: what follows every gate, exactly or as part of the program that is run; `None` is nothing.
 
     Returns:
         `Expectation`, called with theta `[params]`; or with `shots` an object called with theta and a key, and its
@@ -65,15 +67,8 @@ def expectation(
     Source: semantics of quantum while programs; derivative by the implicit function theorem.
     """
     terms = _terms(program, observable)
-    if shots is not None and noise is not None:
-        raise ConfigError(
-            "Shots are drawn without noise.",
-            got=f"shots={shots}, noise={noise}",
-            expected="noise only in the exact semantics",
-            try_="expectation(program, observable, noise=...)",
-        )
     if shots is not None:
-        return sampled(program, observable, shots, loops)
+        return sampled(program if noise is None else noisy(program, noise), observable, shots, loops)
     if loops is not None:
         raise ConfigError(
             "The exact expectation does not sample its loops.",

@@ -1,5 +1,6 @@
-r"""The metric of a circuit's states, for natural gradients."""
+r"""The metric of a circuit's states, or of what a program measures, for natural gradients."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,8 +11,10 @@ from diffquantum.errors import UnsupportedError
 from diffquantum.ir import Const, Gate, Program, variables
 from diffquantum.simulate.gates import unitary
 from diffquantum.simulate.operations import evaluate
+from diffquantum.simulate.trajectory import scores
 from qml._core.errors import ShapeError
-from qml._core.types import Array
+from qml._core.types import Array, RandomKey
+from qml.estimate.stats import Stats
 
 
 def fubini_study(program: Program, theta: Any) -> Array:
@@ -62,6 +65,66 @@ def fubini_study(program: Program, theta: Any) -> Array:
     slopes = jax.lax.complex(*jax.jacfwd(state)(theta))
     overlap = slopes.conj().T @ psi
     return (slopes.conj().T @ slopes - overlap[:, None] * overlap.conj()[None, :]).real
+
+
+def fisher_information(program: Program, theta: Array, key: RandomKey, shots: int, **settings: Any) -> Stats:
+    r"""The Fisher information of the measurement record, from shots: loops, branches and all.
+
+    $$F_{ij} = \mathrm{E}[\partial_i \log p\; \partial_j \log p],\qquad p \text{ the probability of all outcomes}$$
+
+    The natural gradient of a program with loops solves $(F + \epsilon)\, x = \nabla E$. Outcomes of `Reset` count as
+    measured. A state that is not measured is not part of the record.
+
+    Args:
+        program: without calls.
+        theta: the parameters `[params]`.
+        key: a typed key.
+        shots: number of runs.
+        settings: `limit`, `dtype` and `reverse` of `simulate.trajectory.scores`.
+
+    Returns:
+        Means and errors `[params, params]`; NaN if a shot did not end.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from diffquantum.ir import Const, Gate, Measure, Parameter, Program, Var
+        >>> from diffquantum.metric import fisher_information
+        >>> body = (Gate("ry", (Const(0),), Parameter(0)), Measure(Const(0), "m"))
+        >>> flip = Program("Flip", ("t",), 1, body, outputs=(Var("m"),), kind="result")
+        >>> bool(abs(fisher_information(flip, jnp.array([0.9]), jax.random.key(0), 2000).mean[0, 0] - 1) < 0.2)
+        True
+
+    Source: Amari, Neural Comput. 10, 251 (1998).
+    """
+    one = dataclasses.replace(program, outputs=(Const(1.0),), kind="double")
+    out = scores(one, jnp.asarray(theta), key, jnp.zeros(0), shots=shots, **settings)
+    values = out.score[:, :, None] * out.score[:, None, :]
+    found = Stats.of(jnp.where(jnp.all(out.finished), values, jnp.nan).reshape(shots, -1))
+    shape = (out.score.shape[1],) * 2
+    return jax.tree.map(lambda x: x.reshape(shape) if x.ndim else x, found)
+
+
+def natural_gradient(metric: Array, gradient: Array, shift: float = 1e-3) -> Array:
+    r"""The step $x$ that solves $(F + \epsilon\, \tfrac1n \mathrm{tr} F)\, x = \nabla E$.
+
+    Args:
+        metric: `fisher_information(...).mean`, or `fubini_study(...)`, `[params, params]`.
+        gradient: `[params]`.
+        shift: $\epsilon$, relative to the mean of the diagonal.
+
+    Returns:
+        `[params]`; where the metric is zero, the gradient itself.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from diffquantum.metric import natural_gradient
+        >>> natural_gradient(jnp.diag(jnp.array([4.0, 1.0])), jnp.array([4.0, 1.0]), 0.0).tolist()
+        [1.0, 1.0]
+    """
+    size = jnp.trace(metric) / metric.shape[0]
+    size = jnp.where(size > 0, size, 1.0)
+    empty = jnp.where(jnp.any(metric != 0), 0.0, 1.0)
+    return jnp.linalg.solve(metric + (shift * size + empty) * jnp.eye(metric.shape[0]), gradient)
 
 
 def _apply(program: Program, statement: Any, theta: Array, psi: Array) -> Array:

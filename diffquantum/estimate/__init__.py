@@ -1,7 +1,10 @@
 """Expected values and gradients from shots."""
 
 from diffquantum.estimate.roulette import Roulette, tuned
-from diffquantum.estimate.rules import ExitMean, Score
-from diffquantum.estimate.sampled import SampledExpectation, gradient, sampled, value
+from diffquantum.estimate.rules import ExitMean, FiniteDifference, Score
+from diffquantum.estimate.sampled import Regenerative, SampledExpectation, gradient, sampled, value
 
-__all__ = ["ExitMean", "Roulette", "SampledExpectation", "Score", "gradient", "sampled", "tuned", "value"]
+__all__ = [
+    "ExitMean", "FiniteDifference", "Regenerative", "Roulette", "SampledExpectation", "Score", "gradient", "sampled",
+    "tuned", "value",
+]  # fmt: skip

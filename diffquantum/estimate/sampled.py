@@ -11,7 +11,8 @@ import numpy as np
 
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate.insertion import gradient_of
-from diffquantum.estimate.rules import ExitMean, Score, check_rule
+from diffquantum.estimate.renewal import Regenerative
+from diffquantum.estimate.rules import ExitMean, FiniteDifference, Score, check_rule
 from diffquantum.ir import Program
 from diffquantum.simulate.shots import Samples, sample
 from diffquantum.transform.derivative import gradient_program, parameter_number
@@ -21,6 +22,8 @@ from diffquantum.transform.simplify import number
 from qml._core.errors import SpaceError
 from qml._core.types import Array, RandomKey
 from qml.estimate.stats import Stats
+
+Rule = Roulette | Score | ExitMean | FiniteDifference | Regenerative
 
 
 def value(program: Program, observable: Any, theta: Array, key: RandomKey, shots: int, **settings: Any) -> Stats:
@@ -58,7 +61,7 @@ def gradient(
     theta: Array,
     key: RandomKey,
     shots: int,
-    loops: Roulette | Score | ExitMean | None = None,
+    loops: Rule | None = None,
     parameters: Sequence[int | str] | None = None,
     **settings: Any,
 ) -> Stats:
@@ -75,8 +78,9 @@ def gradient(
         theta: the parameters `[params]`.
         key: a typed key.
         shots: number of runs, for all parameters together, the pilot counted.
-        loops: `Roulette` with where to insert, as on hardware; or on the simulator `Score` or `ExitMean`; `None` is
-            `Roulette()`.
+        loops: `Roulette` with where to insert, as on hardware; or `FiniteDifference` or
+            `Regenerative`; or on the simulator `Score` or
+            `ExitMean`; `None` is `Roulette()`.
         parameters: the parameters to differentiate in; `None` is all.
         settings: `outcomes`, `limit` and `dtype` of `simulate.shots.sample`.
 
@@ -97,6 +101,9 @@ def gradient(
         )
     chosen = range(len(program.parameters)) if parameters is None else parameters
     every, loops = tuple(parameter_number(program, j) for j in chosen), loops or Roulette()
+    if isinstance(loops, Regenerative):
+        found = loops.gradient(program, theta, key, shots, gradient, **settings)
+        return found if parameters is None else jax.tree.map(lambda x: x[jnp.array(every)] if x.ndim else x, found)
     check_rule(loops)
     if not isinstance(loops, Roulette):
         theta = jnp.asarray(theta)
@@ -125,13 +132,14 @@ def sampled(
         program: the program.
         observable: a `PauliSum` on the register, or `None` for a program that returns a number.
         shots: runs for one value, and for one gradient.
-        loops: how gradients are estimated: `Roulette`, `Score` or `ExitMean`; `None` is `Roulette()`.
+        loops: how gradients are estimated, a `Rule`; `None` is `Roulette()`.
         settings: `outcomes`, `limit` and `dtype` of the simulator.
 
     Raises:
         ConfigError: `loops` is no way to estimate a gradient.
     """
-    check_rule(loops or Roulette())
+    if not isinstance(loops, Regenerative):
+        check_rule(loops or Roulette())
     pauli_terms(program, observable)
     return SampledExpectation(program, observable, int(shots), loops or Roulette(), tuple(sorted(settings.items())))
 
@@ -150,7 +158,7 @@ class SampledExpectation(eqx.Module):
     program: Program = eqx.field(static=True)
     observable: Any
     shots: int = eqx.field(static=True)
-    loops: Roulette | Score | ExitMean = eqx.field(static=True)
+    loops: Rule = eqx.field(static=True)
     settings: tuple = eqx.field(static=True, default=())
 
     def __call__(self, theta: Array, key: RandomKey) -> Stats:
@@ -159,6 +167,8 @@ class SampledExpectation(eqx.Module):
             terms = pauli_terms(self.program, self.observable)
             theta, settings = jnp.asarray(theta), dict(self.settings)
             return self.loops.value(_single(self.program), terms, theta, key, self.shots, **settings)
+        if isinstance(self.loops, Regenerative):
+            return self.loops.value(self.program, theta, key, self.shots, **dict(self.settings))
         return value(self.program, self.observable, theta, key, self.shots, **dict(self.settings))
 
     def gradient(self, theta: Array, key: RandomKey) -> Stats:

@@ -74,6 +74,7 @@ def test_runs_scatter_as_their_errors_say():
     assert_z_uniform(out.mean, out.error, known["value"])
 
 
+@pytest.mark.slow
 def test_gradient_where_nothing_ends_is_nan():
     out = gradient(lib.GEOMETRIC, None, jnp.array([0.0]), jax.random.key(0), 100, limit=100)
     assert bool(jnp.all(jnp.isnan(out.mean)))
