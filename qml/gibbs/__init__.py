@@ -8,6 +8,7 @@ from qml.gibbs.family import AbstractGibbs
 from qml.gibbs.feasible import Feasibility, nearest_feasible
 from qml.gibbs.free_fermion import IsingThermal, ising_chain
 from qml.gibbs.grid import grid_couplings
+from qml.gibbs.large import ThermalNumbers, thermal_numbers
 from qml.gibbs.latent import LatentGibbs
 from qml.gibbs.marginal import MarginalObjective, StateObjective, StreamObjective
 from qml.gibbs.mirror import Mirrored, inverse_mirror, relative_entropy
@@ -62,6 +63,7 @@ __all__ = [
     "ShotData",
     "StateObjective",
     "StreamObjective",
+    "ThermalNumbers",
     "ThermalObjective",
     "TiedGibbs",
     "TraceFit",
@@ -89,6 +91,7 @@ __all__ = [
     "safe_newton",
     "select",
     "streaming",
+    "thermal_numbers",
     "velocity",
     "window_couplings",
 ]
