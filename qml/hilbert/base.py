@@ -28,16 +28,10 @@ class AbstractHilbert(abc.ABC):
     Site 0 is the slowest index; in a constrained space the order is the same with the forbidden states left out.
 
     Example:
-        >>> import numpy as np
-        >>> from qml.hilbert import AbstractHilbert, Boson, Spin
-        >>> for space in (Spin(3, magnetisation=0.5), Boson(2, n_max=2, n_particles=2), Spin(1) * Boson(1, n_max=1)):
-        ...     assert isinstance(space, AbstractHilbert) and space == space and hash(space)
-        ...     states = np.asarray(space.all_states())
-        ...     assert space.states_to_indices(states).tolist() == list(range(space.size))
-        ...     print(space.size, states[0].tolist() in space)
-        3 True
-        3 True
-        4 True
+        >>> from qml.hilbert import AbstractHilbert, Spin
+        >>> space = Spin(3, magnetisation=0.5)
+        >>> isinstance(space, AbstractHilbert), space.size, space.states_to_indices(space.all_states()).tolist()
+        (True, 3, [0, 1, 2])
     """
 
     n_sites: int
