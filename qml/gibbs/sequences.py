@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from qml._core.errors import ConfigError
-from qml._core.types import Array, Complex, Float, PyTree
+from qml._core.types import Array, Complex, PyTree
 from qml.gibbs import engine
 from qml.gibbs.energy import KOBE
 from qml.gibbs.latent import LatentGibbs
@@ -31,8 +31,8 @@ class Sequence(eqx.Module):
     """
 
     params: PyTree
-    divergences: tuple[Float[Array, "times starts"], ...]
-    losses: tuple[Float[Array, "times starts"], ...]
+    divergences: tuple[Array, ...]
+    losses: tuple[Array, ...]
     family: LatentGibbs
 
     def best(self, point: int) -> LatentGibbs:
