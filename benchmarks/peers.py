@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from derivatives import CASES as DERIVATIVES
 from direct_sampling import CASES as DIRECT
+from evolution import CASES as EVOLUTION
 from gibbs_states import CASES as GIBBS
 from metric import CASES as METRIC
 from networks import CASES as NETWORKS
@@ -288,6 +289,7 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
     **GIBBS,
     **METRIC,
     **DERIVATIVES,
+    **EVOLUTION,
 }
 
 
