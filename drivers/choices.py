@@ -1,5 +1,6 @@
 """What the tables of a configuration may name, and how each is made: names choose from here, never from modules."""
 
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -130,6 +131,26 @@ def _shots(file: str, method: str = "likelihood") -> Any:
     return qml.gibbs.DataObjective(qml.gibbs.ShotData.load(file), method)
 
 
+def _expectations(file: str) -> Any:
+    """A CSV file with the columns term, value and error."""
+    try:
+        rows = [line.split(",") for line in pathlib.Path(file).read_text(encoding="utf-8").split()]
+        table = {word: (float(value), float(error)) for word, value, error in rows[1:]}
+    except (OSError, ValueError) as problem:
+        raise ConfigError(
+            "This table of expectation values cannot be read.",
+            got=f"{file}: {problem}",
+            expected="lines term,value,error such as ZZI,0.31,0.01 under that heading",
+            try_="a CSV file without spaces",
+        ) from None
+    return qml.gibbs.ExpectationObjective({w: v for w, (v, _) in table.items()}, [e for _, e in table.values()])
+
+
+def _symmetric(hilbert: Any, lattice: Any, body: int = 2) -> Any:
+    terms = qml.gibbs.PauliGibbs.local(hilbert, lattice, body).terms
+    return qml.gibbs.TiedGibbs.symmetric(terms, symmetries.space_group(lattice).permutations, hilbert=hilbert)
+
+
 LATTICES: Choices = {
     name: getattr(qml.lattice, name)
     for name in (
@@ -167,8 +188,8 @@ TRUST: Choices = {"Trust": Trust, "none": _nothing}
 LEVELS: Choices = {"penalty": _levels}
 INTEGRATORS: Choices = {"Euler": Euler, "Heun": Heun, "RK4": RK4}
 PROGRAMS: Choices = {"qsharp": diffquantum.load}
-MODELS: Choices = {"local": qml.gibbs.PauliGibbs.local}
+MODELS: Choices = {"local": qml.gibbs.PauliGibbs.local, "symmetric": _symmetric}
 QPMD_RULES: Choices = {"QPMD": QPMD}
 THERMAL: Choices = {"thermal": qml.gibbs.ThermalObjective}
-DATA: Choices = {"shots": _shots}
+DATA: Choices = {"shots": _shots, "expectations": _expectations}
 DTYPES = {"float": float, "complex": complex, "float32": jnp.float32, "complex64": jnp.complex64}

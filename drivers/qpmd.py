@@ -10,10 +10,10 @@ import numpy as np
 import optax
 
 from drivers.base import AbstractDriver
-from drivers.io.result import Status
+from drivers.io.result import Result, Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
-from qml.gibbs import AbstractGibbs, PauliGibbs, levenberg_marquardt
+from qml.gibbs import AbstractGibbs, PauliGibbs, TiedGibbs, levenberg_marquardt
 from qml.gibbs.family import AbstractLinear
 from qml.gibbs.objective import AbstractObjective, linear
 
@@ -127,6 +127,15 @@ class QPMD(AbstractDriver):
         memory = () if rule is None else rule.init(thing.params)
         model = thing.with_theta(thing.theta) if isinstance(thing, PauliGibbs) else thing
         return _Carry(model, self.objective.prepare(thing), memory)
+
+    def run(self, thing: Any, steps: int | None = None, **options: Any) -> Result:
+        """See `AbstractDriver.run`; the folder also gets `couplings.csv` and `couplings.npz`, with errors."""
+        result = super().run(thing, steps, **options)
+        if result.out is not None and isinstance(result.state, PauliGibbs | TiedGibbs):
+            learned = result.state.hamiltonian()
+            for form in ("csv", "npz"):
+                learned.save(result.out / f"couplings.{form}")
+        return result
 
     def _rule(self, model: AbstractGibbs) -> Any:
         """The optimiser, if not the objective takes its own steps."""

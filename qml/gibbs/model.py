@@ -1,6 +1,8 @@
 """Gibbs states of Pauli Hamiltonians as records: strings are static, couplings are traced."""
 
 import functools
+import os
+import pathlib
 from collections.abc import Iterable
 from typing import Any, final
 
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from qml._core.errors import DataError, ShapeError, SpaceError
+from qml._core.errors import ConfigError, DataError, ShapeError, SpaceError
 from qml._core.precision import real_dtype, require_x64
 from qml._core.types import Array, Float, Inexact
 from qml.estimate.stats import Stats, format_error
@@ -267,6 +269,24 @@ class LearnedHamiltonian(eqx.Module):
     def operator(self) -> PauliSum:
         """The mean Hamiltonian."""
         return PauliSum(dict(zip(self.terms, self.values, strict=True)), self.hilbert)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a table of terms, values and errors: `.csv`, or `.npz` with the whole covariance.
+
+        Raises:
+            ConfigError: another ending.
+        """
+        errors = np.asarray(self.coefficients.error)
+        if str(path).endswith(".csv"):
+            rows = [
+                f"{w},{v!r},{e!r}" for w, v, e in zip(self.terms, self.values.tolist(), errors.tolist(), strict=True)
+            ]
+            pathlib.Path(path).write_text("\n".join(["term,value,error", *rows]) + "\n", encoding="utf-8")
+        elif str(path).endswith(".npz"):
+            columns = {"values": np.asarray(self.values), "errors": errors, "covariance": np.asarray(self.covariance)}
+            np.savez_compressed(path, allow_pickle=False, terms=np.array(self.terms), **columns)
+        else:
+            raise ConfigError("A table has one of two forms.", got=str(path), expected=".csv or .npz", try_="h.csv")
 
     def __str__(self) -> str:
         if isinstance(self.values, Tracer):

@@ -8,7 +8,7 @@ import scipy.linalg
 
 import drivers
 import qml
-from drivers import Status
+from drivers import Status, config
 from qml._core.errors import ConfigError, DataError
 from qml.gibbs import DataObjective, MarginalObjective, PauliGibbs, ThermalObjective, brick_bases
 from tests.helpers.zscore import assert_z
@@ -67,6 +67,38 @@ def test_learn_a_hamiltonian(tmp_path):
     # energies of the learned state come with errors, too
     ising = qml.operator.Ising(qml.hilbert.Spin(3), chain, j=1.0, h=0.5)
     assert_z(result.state.expect(ising), truth.expect(ising).mean)
+
+
+@pytest.mark.slow
+def test_tables_of_couplings_from_files(tmp_path):
+    """`learn` files: tied couplings from shots, couplings from a table of averages; both leave tables with errors."""
+    ring = qml.gibbs.TiedGibbs([["ZZI", "IZZ", "ZIZ"], ["XII", "IXI", "IIX"]], jnp.array([-0.4, 0.5]))
+    shots = ring.sample(jax.random.key(0), shots=3_000)
+    shots.save(tmp_path / "shots.npz")
+    terms = ring.free().terms
+    mean, spread = shots.moments(ring.strings)
+    rows = [f"{w},{m},{e}" for w, m, e in zip(terms, mean.tolist(), np.sqrt(np.diagonal(spread)).tolist())]
+    (tmp_path / "averages.csv").write_text("\n".join(["term,value,error", *rows]))
+    table = {"kind": "learn", "lattice": {"name": "Chain", "length": 3}, "run": {"steps": 30}}
+    for name, objective, model in (
+        ("tied", {"file": "shots.npz", "method": "corrected"}, {"name": "symmetric"}),
+        ("averages", {"name": "expectations", "file": "averages.csv"}, {"body": 1}),
+    ):
+        job = config.build({**table, "objective": objective, "model": model}, tmp_path)
+        result = job.run(out=tmp_path / name)
+        learned = result.state.hamiltonian()
+        lines = (tmp_path / name / "couplings.csv").read_text().split()
+        assert lines[0] == "term,value,error" and len(lines) == 1 + len(learned.terms)
+        word, value, error = lines[-1].split(",")
+        assert word == learned.terms[-1]
+        np.testing.assert_allclose([float(value), float(error)], [learned.values[-1], learned.coefficients[-1].error])
+        with np.load(tmp_path / name / "couplings.npz") as file:
+            np.testing.assert_allclose(file["covariance"], learned.covariance)
+    (tmp_path / "averages.csv").write_text("term,value\nZZI,0.1")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.build({**table, "objective": {"name": "expectations", "file": "averages.csv"}}, tmp_path)
+    with pytest.raises(ConfigError, match="two forms"):
+        learned.save(tmp_path / "couplings.txt")
 
 
 @pytest.mark.slow
