@@ -155,10 +155,54 @@ def row(case: Case, shots: int, seeds: int) -> dict:
         "as shipped": shipped,
         **ours,
         **others,
+        "differences up to": crossover(program, observable, case.theta, case.parameter, best),
         "gain": published / best,
         "gain over shipped": shipped / best,
         "goal": case.goal,
     }
+
+
+def crossover(program: object, observable: object, theta: tuple[float, ...], parameter: int, variance: float) -> float:
+    """The number of shots up to which the best central difference, its step chosen in hindsight, has the smaller error.
+
+    Of order 2, 4 or 6, the farthest point 1.5 away, or where loops stop to end there 80 % of the way; shots shared out
+    by the sizes of the coefficients. Bias and variance of the difference are exact, from means and mean squares.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    import diffquantum
+    from diffquantum.estimate.rules import STENCILS
+    from diffquantum.ir import Binary
+    from diffquantum.transform.simplify import number
+
+    mean = diffquantum.expectation(program, observable)
+    one = number(program)
+    square = None
+    if observable is None:
+        squared = dataclasses.replace(program, outputs=(Binary("mul", one, one),), kind="double")
+        square = diffquantum.expectation(squared)
+    here = jnp.array(theta)
+    slope = float(jax.grad(mean)(here)[parameter])
+    many = jax.jit(jax.vmap(mean))
+    many_squares = None if square is None else jax.jit(jax.vmap(square))
+    most = 1.5 if parameter else 0.8 * theta[0]  # at angle 0 the loops never end
+    bias, scatter = [], []
+    for stencil in STENCILS.values():
+        for h in np.geomspace(1e-3, most, 30) / len(stencil):
+            moves = [(k + 1) * h * s for k in range(len(stencil)) for s in (1, -1)]
+            ends = here[None, :] + jnp.zeros((len(moves), len(theta))).at[:, parameter].set(jnp.array(moves))
+            values = np.array(many(ends))
+            squares = 1.0 if square is None else np.array(many_squares(ends))
+            weights = np.repeat(stencil, 2) * np.tile([1, -1], len(stencil)) / h
+            bias.append(weights @ values - slope)
+            scatter.append(np.sum(np.abs(weights)) * (np.abs(weights) @ (squares - values**2)))
+    bias, scatter = np.array(bias), np.array(scatter)
+    shots = np.geomspace(10, 1e14, 600)
+    best = np.min(bias[None, :] ** 2 + scatter[None, :] / shots[:, None], axis=1)
+    better = np.flatnonzero(best < variance / shots)
+    return float(shots[better[-1]]) if len(better) else 0.0
 
 
 def _simulator(build: Callable) -> Callable:

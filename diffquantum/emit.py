@@ -30,7 +30,7 @@ from diffquantum.ir import (
     walk,
     writes,
 )
-from diffquantum.probing import kept
+from diffquantum.probing import caution, kept
 from diffquantum.transform.simplify import type_of, variable_types
 from qml._core.errors import ShapeError
 
@@ -75,13 +75,6 @@ def to_qsharp(program: Program, given: Mapping[str, type] | None = None) -> str:
         <BLANKLINE>
     """
     return caution(program) + _Writer(program, given or {}).text()
-
-
-def caution(program: Program) -> str:
-    """A comment for a program that is only known to hold where it was compiled."""
-    if program.guard is None:
-        return ""
-    return "// Found by compiling it at some parameters; a branch on a parameter that was not met there is missing.\n"
 
 
 def to_qir(program: Program, theta: Any = None) -> str:

@@ -117,6 +117,13 @@ class Guard:
             )
 
 
+def caution(program: Program) -> str:
+    """A comment for the text of a program that is only known to hold where it was compiled; else empty."""
+    if program.guard is None:
+        return ""
+    return "// Found by compiling it at some parameters; a branch on a parameter that was not met there is missing.\n"
+
+
 def kept(program: Program, theta: Any) -> Any:
     """The parameters `[params]` of an evaluation, as they are; of a program found by probing only where it holds.
 

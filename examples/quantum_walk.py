@@ -106,7 +106,7 @@ grid = jnp.linspace(0, 2 * jnp.pi, 21 if arguments.small else 61)
 many = jax.jit(lambda a: jax.lax.map(lambda b: trials(jnp.stack([a, b])) / 4, grid))
 shades = left.pcolormesh(grid, grid, np.array([many(a) for a in grid]).T, cmap="viridis")
 figure.colorbar(shades, ax=left, label="mean of min(trials, 4) / 4")
-left.plot(*path.T, "w-", label="exact gradient")
+left.plot(*path.T, "-", color="orange", label="exact gradient")
 if len(sampled) > 1:
     left.plot(*np.array(sampled).T, "r.-", linewidth=0.7, markersize=3, label=f"{shots} shots a step")
 left.plot([np.pi], [np.pi], "k*", markersize=10)
