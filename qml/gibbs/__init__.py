@@ -14,6 +14,7 @@ from qml.gibbs.marginal import MarginalObjective, StateObjective, StreamObjectiv
 from qml.gibbs.mirror import Mirrored, inverse_mirror, relative_entropy
 from qml.gibbs.model import LearnedHamiltonian, PauliGibbs
 from qml.gibbs.objective import AbstractObjective, DataObjective, ThermalObjective
+from qml.gibbs.operators import metric_operator
 from qml.gibbs.optimise import (
     levenberg_marquardt,
     mirror,
@@ -81,6 +82,7 @@ __all__ = [
     "ising_chain",
     "levenberg_marquardt",
     "mean_state",
+    "metric_operator",
     "mirror",
     "natural_gradient",
     "nearest_feasible",

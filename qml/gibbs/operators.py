@@ -1,0 +1,62 @@
+"""Information metrics as linear operators of Lineax: dense, or by products alone."""
+
+from typing import Any
+
+import jax
+
+from qml._core.errors import ConfigError, unknown_name
+from qml._core.types import Array
+from qml.gibbs import engine
+from qml.gibbs.family import AbstractLinear, pull, push
+
+
+def metric_operator(model: AbstractLinear, kind: str = "bkm", *, matrix_free: bool = False) -> Any:
+    r"""A metric in the couplings as a positive semidefinite operator, for the solvers of Lineax.
+
+    Args:
+        model: the state.
+        kind: see `PauliGibbs.metric`.
+        matrix_free: products with the matrix of the Kubo-Mori metric instead of that matrix, each at the cost of a few
+            products of matrices of the size of the space.
+
+    Returns:
+        A `lineax.MatrixLinearOperator` or `lineax.FunctionLinearOperator`.
+
+    Raises:
+        ConfigError: no such metric, or products of another one than `"bkm"`.
+
+    Example:
+        >>> import jax.numpy as jnp, lineax as lx
+        >>> from qml.gibbs import PauliGibbs, metric_operator
+        >>> model = PauliGibbs(("X", "Z"), jnp.array([0.3, -0.8]))
+        >>> free = metric_operator(model, matrix_free=True)
+        >>> solution = lx.linear_solve(free, jnp.array([0.2, 0.1]), lx.CG(rtol=1e-10, atol=1e-12)).value
+        >>> print(bool(jnp.allclose(model.metric() @ solution, jnp.array([0.2, 0.1]))))
+        True
+    """
+    import lineax as lx
+
+    if kind not in engine.METRICS:
+        unknown_name("metric", kind, engine.METRICS)
+    if not matrix_free:
+        return lx.MatrixLinearOperator(model.metric_blocks(kind), lx.positive_semidefinite_tag)
+    if kind != "bkm":
+        raise ConfigError(
+            "Only the Kubo-Mori metric has products without its matrix.",
+            got=f"kind={kind!r}, matrix_free=True",
+            expected='kind="bkm"',
+            try_="matrix_free=False",
+        )
+    state = _solved(model)
+
+    def times(direction: Array) -> Array:
+        matrix = engine.assemble(model.strings, push(model.tie, direction))
+        return pull(model.tie, engine.covariances(model.strings, state, matrix))
+
+    shape: Any = jax.eval_shape(lambda: model.params)
+    return lx.FunctionLinearOperator(jax.jit(times), shape, lx.positive_semidefinite_tag)
+
+
+@jax.jit
+def _solved(model: AbstractLinear) -> engine.Thermal:
+    return engine.solve(model.strings, push(model.tie, model.params))

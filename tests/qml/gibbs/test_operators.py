@@ -1,0 +1,31 @@
+"""Metrics as linear operators: the same products dense and matrix-free, for free and for tied couplings."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qml._core.errors import ConfigError
+from qml.gibbs import PauliGibbs, TiedGibbs, metric_operator
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        PauliGibbs(("XY", "ZI", "IZ", "YY"), jnp.array([0.3, -0.8, 0.2, 1.1])),
+        TiedGibbs([["ZZ"], ["XI", "IX"]], jnp.array([-0.7, 0.4])),
+    ],
+)
+def test_products(model):
+    dense, free = metric_operator(model), metric_operator(model, matrix_free=True)
+    np.testing.assert_allclose(dense.as_matrix(), model.metric(), atol=1e-14)
+    np.testing.assert_allclose(free.as_matrix(), model.metric(), atol=1e-13)
+    np.testing.assert_allclose(metric_operator(model, "sld").as_matrix(), model.metric("sld"), atol=1e-14)
+
+
+def test_bad_input():
+    model = PauliGibbs(("X",))
+    with pytest.raises(ConfigError, match="metric"):
+        metric_operator(model, "bures")
+    with pytest.raises(ConfigError, match="Only the Kubo-Mori"):
+        metric_operator(model, "sld", matrix_free=True)
