@@ -94,6 +94,7 @@ from drivers.choices import (
     Table,
 )
 from drivers.excited import Excited
+from drivers.measure import FRESH
 from drivers.program import ProgramFit
 from drivers.tdvp import TDVP
 from drivers.vmc import VMC
@@ -316,11 +317,12 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
         options |= reader.take("run", TIMES)
         integrator = reader.make("integrator", INTEGRATORS, "Heun")
         return TDVP(hamiltonian, integrator, metric, options.pop("imaginary")), thing, options
-    options |= reader.take("run", STEPS)
+    options |= reader.take("run", STEPS if levels else {**STEPS, "fresh": FRESH})
     optimizer = _optimizer(reader, options["steps"])
     if levels:
         return Excited(hamiltonian, optimizer, metric, penalty=levels["penalty"]), thing, options
-    return VMC(hamiltonian, optimizer, metric, trust=reader.make("trust", TRUST, "Trust")), thing, options
+    trust = reader.make("trust", TRUST, "Trust")
+    return VMC(hamiltonian, optimizer, metric, trust=trust, fresh=options.pop("fresh")), thing, options
 
 
 def _sector(reader: _Reader, lattice: Any) -> Any:

@@ -13,7 +13,7 @@ from qml.estimate import Health, Samples, Stats, diagnose
 from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
 
-FRESH_BLOCKS = 4
+FRESH = 4  # estimates whose samples the final numbers are made of
 
 
 def check_job(state: Any, hamiltonian: Any, observe: Mapping[str, Any]) -> None:
@@ -97,8 +97,8 @@ def reseeded(state: AbstractState, key: Any) -> AbstractState:
     return eqx.tree_at(lambda s: s.sampler_state.key, state, jax.random.clone(key))
 
 
-def fresh_samples(state: AbstractState) -> tuple[AbstractState, Samples]:
-    """Four times the samples of a step, from new chains, thermalised from random starts; a full sum as it is."""
+def fresh_samples(state: AbstractState, times: int = FRESH) -> tuple[AbstractState, Samples]:
+    """So many times the samples of a step, from new chains, thermalised from random starts; a full sum as it is."""
     if not isinstance(state, MCState):
         return state.sample()
     start, _ = jax.random.split(jax.random.clone(state.sampler_state.key))
@@ -108,19 +108,21 @@ def fresh_samples(state: AbstractState) -> tuple[AbstractState, Samples]:
         state, samples = state.sample()
         return settled(state), (samples.x, samples.log_psi)
 
-    fresh, (x, log_psi) = jax.lax.scan(block, fresh, None, length=FRESH_BLOCKS)
+    fresh, (x, log_psi) = jax.lax.scan(block, fresh, None, length=times)
     x, log_psi = x.reshape(-1, x.shape[-1]), log_psi.reshape(-1)
     power = 2 - state.sampler.exponent  # weights of all blocks in one unit
     weights = jax.nn.softmax(jnp.where(jnp.isfinite(log_psi.real), power * log_psi.real, -jnp.inf))
     return fresh, Samples(x, weights, log_psi, state.chains)
 
 
-def fresh_energy(state: AbstractState, hamiltonian: AbstractOperator, observe: Mapping[str, AbstractOperator]) -> dict:
+def fresh_energy(
+    state: AbstractState, hamiltonian: AbstractOperator, observe: Mapping[str, AbstractOperator], times: int = FRESH
+) -> dict:
     """Energy and observables from fresh samples.
 
     The parameters are fixed here, so unlike the smallest energy of a trace this is an unbiased estimate.
     """
-    fresh, samples = fresh_samples(state)
+    fresh, samples = fresh_samples(state, times)
     local = fresh.local_values(hamiltonian, samples)
     health = diagnose(samples, local, fresh.sampler_state if isinstance(fresh, MCState) else None)
     info = energy_info(fresh, samples, local, health)

@@ -13,7 +13,7 @@ import optax
 from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
 from drivers.io.result import Status
-from drivers.measure import check_job, energy_info, fresh_energy, observed, opened, settled
+from drivers.measure import FRESH, check_job, energy_info, fresh_energy, observed, opened, settled
 from drivers.trust import PERSISTS, SENTENCES, Reason, Trust, chosen, copied, rekeyed
 from qml._core import tree
 from qml._core.errors import ConfigError
@@ -35,7 +35,7 @@ class VMC(AbstractDriver):
     `update_norm`, the Euclidean norm of what the optimiser is given; whether the step was `taken`, its `step_length`
     and the effective share of the samples after it, `step_effective`; of a metric that is solved by conjugate gradients
     also the `residual` and the number of `steps` (`solve`). `result.energy` is measured after the run: new
-    chains from random starts, thermalised, four times the samples of a step. It is never the minimum of the trace.
+    chains from random starts, thermalised, `fresh` times the samples of a step. It is never the minimum of the trace.
 
     Every step is judged before it is taken, see `drivers.Trust`: one that leaves its samples, or changes the energy far
     from what the gradient predicts, is undone and tried again with stronger damping. The run ends, with a sentence that
@@ -48,6 +48,7 @@ class VMC(AbstractDriver):
         precondition: `qml.estimate.SR(...)` or another preconditioner, or `None` for plain gradients. What it remembers
             is part of the carry: saved, resumed and undone with it.
         trust: the judge of the steps; `None` takes every step.
+        fresh: how many times the samples of a step the final numbers are made of, >= 1.
 
     Example:
         >>> import optax, qml, drivers
@@ -68,6 +69,7 @@ class VMC(AbstractDriver):
     precondition: AbstractPreconditioner | None = None
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
     trust: Trust | None = eqx.field(default_factory=Trust)
+    fresh: int = eqx.field(default=FRESH, static=True)
 
     def plan(
         self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
@@ -93,6 +95,8 @@ class VMC(AbstractDriver):
                 expected="an optax.GradientTransformation",
                 try_="optax.sgd(0.02), optax.adam(1e-3)",
             )
+        if isinstance(self.fresh, bool) or not isinstance(self.fresh, int) or self.fresh < 1:
+            raise ConfigError("Fresh samples are counted.", got=self.fresh, expected="an int >= 1", try_="fresh=4")
         state = opened(thing, key)
         memory = self.optimizer.init(thing.params)
         metric = () if self.precondition is None else self.precondition.init(thing.params)
@@ -140,7 +144,10 @@ class VMC(AbstractDriver):
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples, and the bound they must not fall below."""
-        return {**fresh_energy(carry["state"], self.hamiltonian, self.observe), "lower_bound": carry["floor"]}
+        return {
+            **fresh_energy(carry["state"], self.hamiltonian, self.observe, self.fresh),
+            "lower_bound": carry["floor"],
+        }
 
     def sentences(self) -> tuple[str, ...]:
         """See `AbstractDriver.sentences`."""

@@ -40,6 +40,8 @@ class GCNN(Combinable, nnx.Module):
         head: False leaves out $A$ and $\phi$: every feature is a log amplitude,
             $\psi(x) = \sum_{gc} \bar\chi_g\, \overline{\gamma_g(x)}\, e^{y_{gc}}$, and `phase` is not used.
         activation: $\sigma$, applied to numbers one by one.
+        std: scale of $A$ and $\phi$ at the start. Signs are learnt where images interfere: near 1, phases of images
+            differ from the first step on; near 0, a wave function without signs stays so for long.
         dtype: of the parameters, real.
         hilbert: the space of the configurations; spins 1/2 if left out. Needed for particles and higher spins.
         rngs: random streams of Flax.
@@ -72,6 +74,7 @@ class GCNN(Combinable, nnx.Module):
         residual: bool = True,
         head: bool = True,
         activation: Callable[[Array], Array] = scaled_gelu,
+        std: float | int = 0.1,
         dtype: Any = float,
         hilbert: Any = None,
         rngs: nnx.Rngs,
@@ -90,13 +93,13 @@ class GCNN(Combinable, nnx.Module):
         self.residual, self.activation = residual, activation
         self.complex_out = bool((phase and head) or not self.images.positive)
         self.lift = nnx.Param(normal(rngs.params(), (features, sites), dtype, sites**-0.5))
-        std = (features * order) ** -0.5
+        shape = (features, features, order)
         self.kernels = nnx.List(
-            [nnx.Param(normal(rngs.params(), (features, features, order), dtype, std)) for _ in range(layers - 1)]
+            [nnx.Param(normal(rngs.params(), shape, dtype, (features * order) ** -0.5)) for _ in range(layers - 1)]
         )
         self.biases = nnx.List([nnx.Param(jnp.zeros((features,), dtype)) for _ in range(layers)])
         heads = 2 if phase else 1
-        self.head = nnx.Param(normal(rngs.params(), (heads, features), dtype, 0.1 * features**-0.5)) if head else None
+        self.head = nnx.Param(normal(rngs.params(), (heads, features), dtype, std * features**-0.5)) if head else None
 
     def check_space(self, hilbert: Any) -> None:
         """Raise if the sector acts otherwise on a space than on the one this network was made for.

@@ -125,7 +125,8 @@ def test_solvers_schedules_and_judges_by_name():
         job = config.build({**GROUND, "precondition": {"name": name, "shift": 1e-2}})
         assert type(job.driver.precondition) is getattr(qml.estimate, name) and job.driver.precondition.shift == 1e-2
     table = {**GROUND, "precondition": SPRING, "optimizer": RATES, "trust": {"length": 0.1, "patience": 3}}
-    job = config.build(table)
+    job = config.build({**table, "run": {"steps": 3, "fresh": 7}})
+    assert job.driver.fresh == job.settings["run"]["fresh"] == 7
     assert job.driver.precondition.mu == 0.5 and job.settings["precondition"]["method"] == "auto"
     assert (job.driver.trust.length, job.driver.trust.patience, job.driver.trust.effective) == (0.1, 3, 0.5)
     assert job.settings["trust"]["share"] == 0.25 and config.build(job.settings).settings == job.settings

@@ -60,12 +60,12 @@ def test_full_sum_reaches_the_ground_state():
 def test_sampled_run_and_its_fresh_energy(tmp_path):
     state = qml.MCState(rbm(), SPACE, samples=512, chains=32, key=jax.random.key(3))
     observe = {"mx": qml.operator.total(SPACE, "X") / 6}
-    driver = drivers.VMC(ising(), optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-3))
+    driver = drivers.VMC(ising(), optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-3), fresh=6)
     result = driver.run(state, steps=60, observe=observe, out=tmp_path / "run")
     exact = qml.FullSumState((result.state.ansatz, result.state.params), SPACE)
     assert_z(result.energy, exact.expect(ising()).mean.real)
     assert_z(result.final["mx"], exact.expect(observe["mx"]).mean.real)
-    assert int(result.energy.samples) == 4 * 512
+    assert int(result.energy.samples) == 6 * 512
     assert float(result.energy.error) < float(result.history.errors("energy")[-1])
     assert abs(float(result.energy.mean) / ground_energy(ising()) - 1) < 5e-3
     assert 0 < result.history["acceptance"].min() <= result.history["acceptance"].max() <= 1
@@ -134,6 +134,8 @@ def test_bad_input():
         drivers.VMC(ising(), optax.sgd(0.1)).run(state, time=1.0)
     with pytest.raises(ConfigError, match="Optax"):
         drivers.VMC(ising(), 0.1).run(state, steps=1)
+    with pytest.raises(ConfigError, match="counted"):
+        drivers.VMC(ising(), optax.sgd(0.1), fresh=0).run(state, steps=1)
     half = qml.hilbert.Spin(6, magnetisation=0)
     with pytest.raises(SpaceError):
         inside = qml.FullSumState(rbm(half), half)

@@ -72,7 +72,9 @@ def test_positive_state_of_the_trivial_irrep_is_real():
     model = GCNN(trivial, layers=2, features=2, phase=False, rngs=nnx.Rngs(0))
     assert to_ansatz(model, Spin(6))[0].dtype == np.float64
     turning = symmetries.Sector(CHAIN, momentum=(3,))
-    psi, ansatz = amplitudes(GCNN(turning, layers=2, features=2, phase=False, rngs=nnx.Rngs(0)))
+    wide = GCNN(turning, layers=2, features=2, phase=False, std=1.0, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(wide.head[...], 10 * model.head[...], rtol=1e-12)  # the same numbers, wider
+    psi, ansatz = amplitudes(wide)
     assert ansatz.is_complex and np.any(psi.real < 0) and np.any(psi.real > 0)
 
 
