@@ -8,11 +8,13 @@ import pytest
 import diffquantum
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate import FiniteDifference, Regenerative, gradient, sampled
+from diffquantum.ir import While, walk
 from diffquantum.metric import fisher_information, natural_gradient
 from diffquantum.simulate.density import Exact
 from diffquantum.simulate.noise import Noise
 from diffquantum.transform.noisy import noisy
 from diffquantum.transform.renewal import one_turn
+from diffquantum.unroll import unrolled
 from qml._core.errors import ConfigError
 from tests.diffquantum.cases import REFERENCE, loop
 from tests.helpers import programs as lib
@@ -41,6 +43,18 @@ def test_shots_with_noise():
     shots = diffquantum.expectation(lib.RUS, shots=40_000, noise=BOTH)
     assert_z(shots(theta, jax.random.key(0)), exact(theta))
     assert_z(shots.gradient(theta, jax.random.key(1)), jax.grad(exact)(theta))
+
+
+def test_loops_written_out():
+    """Loops whose counter picks qubits go, others stay, and so does the mean."""
+    for name, left in (("T07_WalkTime", 1), ("T09_ExpPair", 1)):
+        program = loop(name)
+        whole = unrolled(program)
+        assert sum(isinstance(s, While) for s in walk(whole.body)) == left
+        theta = REFERENCE[name]["theta"]
+        np.testing.assert_allclose(Exact(whole).means(theta), Exact(program).means(theta), rtol=1e-12)
+    assert sum(isinstance(s, While) for s in walk(loop("T07_WalkTime").body)) > 1
+    assert unrolled(loop("T02_RusZ")) is loop("T02_RusZ")
 
 
 def test_finite_difference():
