@@ -134,13 +134,24 @@ def _raw(
         layers = map_chunks(lambda x: _layers(ansatz, params, x, found), x, chunk=chunk_of_layers)
         for i, (activation, cotangents) in zip(found, layers, strict=True):
             total = total + _share(activation, jnp.moveaxis(cotangents, 1, 0), jnp.iscomplexobj(leaves[i]))
-    for group in groups_of(leaves, [i for i in range(len(leaves)) if i not in found], x.shape[0] * components):
+
+    def share(group: list[int]) -> Array:
         few, held = part(ansatz, params, group)
         rows = derivatives(few, held, x, chunk)
         if scale is not None:
             rows = rows.scaled(realify([jax.tree.leaves(scale)[i] for i in group])[0])
         upper = rows.gram()
-        total = total + (jnp.triu(upper) + jnp.triu(upper, 1).T).reshape((components, x.shape[0]) * 2)
+        return (jnp.triu(upper) + jnp.triu(upper, 1).T).reshape((components, x.shape[0]) * 2)
+
+    for n, group in enumerate(
+        groups_of(leaves, [i for i in range(len(leaves)) if i not in found], len(x) * components)
+    ):
+        if n == 0:
+            total = total + share(group)
+            continue
+        # one group after another: XLA would take all derivatives first and hold them; a branch waits for the sum so far
+        known = total.reshape(-1)[0] == total.reshape(-1)[0]  # a NaN stays one
+        total = jax.lax.cond(known, lambda t, group=group: t + share(group), lambda t: t, total)
     return total
 
 

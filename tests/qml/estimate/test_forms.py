@@ -15,7 +15,7 @@ from qml.ansatz import RBM, to_ansatz
 from qml.estimate import SR, Samples, UnsolvedWarning, jacobian, residual
 from qml.estimate import rows as rows_of_derivatives
 from qml.estimate.forms import MEMORY, Cost, choose_form, form_costs
-from qml.estimate.kernel import groups_of
+from qml.estimate.kernel import groups_of, kernel
 from qml.estimate.rows import centred, derivatives
 from qml.estimate.solve import signal_to_noise, solve_refined
 from qml.hilbert import Spin
@@ -167,6 +167,17 @@ def test_tiles_are_one_matrix(problem, monkeypatch):
     expected = (whole, whole @ v, y @ whole, np.triu(whole @ whole.T), whole * v)
     for found, exact in zip(made(state.params, few, v, y), expected, strict=True):
         np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-13)
+
+
+def test_groups_one_after_another(problem, monkeypatch):
+    """The kernel from one array of parameters at a time is that of the matrix; a NaN in it is not lost."""
+    state, samples, _ = problem
+    few = Samples(samples.x[:4], samples.weights[:4] / jnp.sum(samples.weights[:4]), samples.log_psi[:4], None)
+    whole = np.asarray(jacobian(state.ansatz, state.params, few))
+    monkeypatch.setattr("qml.estimate.kernel.GROUP", 1)
+    made = jax.jit(lambda params, few: kernel(state.ansatz, params, few, layers=False))
+    np.testing.assert_allclose(made(state.params, few), whole @ whole.T, rtol=1e-10, atol=1e-13)
+    assert np.any(np.isnan(made({**state.params, "w": state.params["w"] * jnp.nan}, few)))
 
 
 def test_noise_is_filtered(problem):
