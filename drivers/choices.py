@@ -38,8 +38,8 @@ def _sampled(
 
 def _rule(rule: str, space: Any, lattice: Any, hamiltonian: Any) -> Any:
     """A rule by its name; `default` is what a state takes where none is named."""
-    rules = {
-        "default": lambda: qml.sampler.default_sampler(space, 1).rule,
+    rules: Choices = {
+        "default": qml.sampler.Exchange if space.parts else qml.sampler.LocalFlip,
         "LocalFlip": qml.sampler.LocalFlip,
         "Exchange": qml.sampler.Exchange,
         "nearest": lambda: qml.sampler.Exchange(lattice.edges()),
