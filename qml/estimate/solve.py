@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from qml._core.types import Array
 
 _SMALL = 64  # rows whose product is taken whole
-_KEPT = 512  # rows of a matrix that is kept beside its factor; more would make the C library give memory back at each call
+_KEPT = 512  # rows of a matrix that is kept beside its factor; above 32 MiB in all, memory is given back at each call
 
 
 class Filter(NamedTuple):
