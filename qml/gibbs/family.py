@@ -114,6 +114,10 @@ class AbstractLinear(AbstractGibbs):
     tie: eqx.AbstractVar[Array | None]  # A [terms, params]; None is one parameter for each string
 
     @abc.abstractmethod
+    def with_params(self, params: PyTree) -> "AbstractLinear":
+        """See `AbstractGibbs.with_params`."""
+
+    @abc.abstractmethod
     def marginals(self) -> Float[Array, " params"]:
         r"""$-\partial \log Z / \partial t$."""
 

@@ -86,7 +86,7 @@ def thermal_numbers(
             expected="auto, dense or lanczos; a key where random vectors are used",
             try_="key=jax.random.key(0)",
         )
-    if chosen == "dense":
+    if chosen == "dense" or key is None:
         found = PauliGibbs(words, couplings).numbers()
         return ThermalNumbers(
             Stats.exact(found.log_partition), Stats.exact(found.entropy), Stats.exact(found.marginals), chosen
@@ -95,6 +95,8 @@ def thermal_numbers(
     seen = {str(k): PauliSum({word: 1.0}, operator.hilbert) for k, word in enumerate(words)}
     run = finite_temperature(operator, [1.0], seen, key=key, vectors=vectors, steps=steps)
     columns = [run.observables[str(k)] for k in range(len(words))]
-    parts = [jnp.concatenate([getattr(c, name) for c in columns]) for name in ("mean", "error", "variance")]
-    marginals = Stats(*parts, columns[0].tau, columns[0].r_hat, columns[0].samples)
+    mean, error, variance = (
+        jnp.concatenate([getattr(c, name) for c in columns]) for name in ("mean", "error", "variance")
+    )
+    marginals = Stats(mean, error, variance, columns[0].tau, columns[0].r_hat, columns[0].samples)
     return ThermalNumbers(run.log_partition[0], run.entropy[0], marginals, chosen)
