@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from qml._core.errors import ConfigError
-from qml._core.types import Array, Complex, PyTree
+from qml._core.types import Array, PyTree
 from qml.gibbs import engine
 from qml.gibbs.energy import KOBE
 from qml.gibbs.latent import LatentGibbs
@@ -180,8 +180,8 @@ def _velocity(model: LatentGibbs, hamiltonian: PauliSum) -> dict[str, Array]:
 def evolving(
     family: LatentGibbs,
     starts: PyTree,
-    state: Array,
-    unitary: Complex[Array, "size size"],
+    state: Any,
+    unitary: Any,
     count: int,
     *,
     steps: Any = (100, 100),
@@ -198,8 +198,8 @@ def evolving(
     Args:
         family: a model.
         starts: parameters to learn the first state from `[starts, ...]`.
-        state: density matrix $\sigma_0$.
-        unitary: U, one step of time.
+        state: density matrix $\sigma_0$ `[size, size]`.
+        unitary: U, one step of time `[size, size]`.
         count: steps of time.
         steps: of the optimiser, for the first state and for each further one.
         recursive: see above; False evolves the exact state.
@@ -226,7 +226,7 @@ def evolving(
         ),
         static_argnums=3,
     )
-    target, params = jnp.asarray(state), starts
+    target, unitary, params = jnp.asarray(state), jnp.asarray(unitary), starts
     levels = jnp.linalg.eigvalsh(target)
     entropy = -jnp.sum(jnp.where(levels > 0, levels * jnp.log(jnp.maximum(levels, 1e-300)), 0.0))
     points, divergences = [], []
