@@ -116,6 +116,7 @@ METHODS = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("method", METHODS)
 def test_z_scores_of_a_thousand_seeds(method):
     """Uniform z-scores (Kolmogorov-Smirnov) and error bars that cover: 68 and 95 of 100."""
