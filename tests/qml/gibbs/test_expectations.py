@@ -73,6 +73,7 @@ def test_averages_of_shots():
     assert np.all(np.abs(fits[0].couplings - truth.couplings) < 4.5 * errors[0])
 
 
+@pytest.mark.slow
 def test_shares_of_bases():
     """Two fields that need a basis each: shots in proportion to the error; the plan is exact to whole shots."""
     model = PauliGibbs(("X", "Z"), jnp.array([0.0, 0.0]))
