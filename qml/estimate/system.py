@@ -152,7 +152,7 @@ def _solve(
         z, steps = solve_by_products(lambda v: rows.pull(rows.push(v)), force, shift, options.tolerance, options.steps)
         turned = rows.push(z)
         rest = _relative(force - rows.pull(turned) - shift * z, force)
-    elif form == "dense":
+    elif form == "dense" and rows.held is not None:
         matrix = rows.held.whole()
         force = right @ matrix
 
