@@ -3,6 +3,7 @@
 from qml.exact.basis import SectorBasis
 from qml.exact.dynamics import Evolution, evolve
 from qml.exact.finite_temperature import FiniteTemperature, finite_temperature
+from qml.exact.free_fermion import FreeFermions, free_fermions
 from qml.exact.lindblad import DensityEvolution, Lindbladian, evolve_density
 from qml.exact.reduced import entanglement_entropy, entanglement_spectrum, mutual_information, reduced_density
 from qml.exact.spectral import SpectralFunction, spectral_function
@@ -16,6 +17,7 @@ __all__ = [
     "EigenResult",
     "Evolution",
     "FiniteTemperature",
+    "FreeFermions",
     "Lindbladian",
     "SectorBasis",
     "SpectralFunction",
@@ -28,6 +30,7 @@ __all__ = [
     "evolve_density",
     "expect",
     "finite_temperature",
+    "free_fermions",
     "full_vector",
     "ground_state",
     "mutual_information",

@@ -218,6 +218,7 @@ def test_whole_space_solver_sees_means_that_do_not_exist(monkeypatch):
         mean.exact.means([1.0, 2.0])
 
 
+@pytest.mark.slow
 def test_sparse_solver_agrees(monkeypatch):
     """Larger systems are solved on the host: same value, gradient, Hessian and batches."""
     mean = diffquantum.expectation(loop("T12_Discount"))

@@ -18,7 +18,7 @@ from diffquantum.transform import derivative
 from diffquantum.transform.simplify import as_float, variable_types
 from tests.diffquantum.probes import NAMES, PROBED, REFUSED, probe
 
-FAST = ("ArrayZipped", "Struct")
+FAST = ("ArrayZipped",)
 
 
 def check_gradient(name):
@@ -102,6 +102,7 @@ def test_branch_that_probing_misses(capfd):
     capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_merge():
     """Numbers that change become affine expressions; what else changes is refused."""
     program = probe("Struct")

@@ -57,6 +57,7 @@ def test_loops_written_out():
     assert unrolled(loop("T02_RusZ")) is loop("T02_RusZ")
 
 
+@pytest.mark.slow
 def test_finite_difference():
     """Unbiased up to the step; the shots are all counted; higher orders are nearer."""
     theta, known = jnp.array([1.0, 0.7]), np.array(REFERENCE["T02_RusZ"]["gradient"])

@@ -71,6 +71,7 @@ def test_loop_that_measures_inside(rule):
         assert_z(e(jnp.array(theta), jax.random.key(2)), exact.means(theta)[0])
 
 
+@pytest.mark.slow
 def test_mean_over_exits_has_no_scatter():
     """Observable and number; to rounding from two runs; roulette with a high floor stays unbiased."""
     theta, known = jnp.array([1.0, 0.7]), lib.reference()["T02_RusZ"]

@@ -302,6 +302,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
         cli.main(["fly"])
 
 
+@pytest.mark.slow
 def test_python_runs_are_described(tmp_path):
     import optax
 

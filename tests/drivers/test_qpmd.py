@@ -155,6 +155,7 @@ def test_a_model_without_all_strings_of_the_hamiltonian():
     np.testing.assert_allclose(result.history["loss"] + np.log(np.trace(weight).real), distance, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_low_temperature_and_full_steps():
     hamiltonian = qml.operator.Ising(HILBERT, LATTICE, j=-1.0, h=0.8)
     model = PauliGibbs(hamiltonian.terms.keys())
@@ -164,6 +165,7 @@ def test_low_temperature_and_full_steps():
     assert result.status is Status.CONVERGED
 
 
+@pytest.mark.slow
 def test_resume_goes_on_from_the_folder(tmp_path):
     hamiltonian = qml.operator.Heisenberg(HILBERT, LATTICE)
     model = PauliGibbs.local(HILBERT, LATTICE)

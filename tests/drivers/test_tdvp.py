@@ -143,7 +143,8 @@ def test_imaginary_time_lowers_the_energy(table):
     assert angle(result.state, exact(table, 0.6, -1.0)) < 1e-6
 
 
-@pytest.mark.parametrize("metric", ["state", pytest.param("euclid", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["state", "euclid"])
 def test_adaptive_steps_keep_their_tolerance(table, metric):
     errors, work = [], []
     for rtol in (1e-2, 1e-3):

@@ -57,11 +57,11 @@ def test_full_sum_reaches_the_ground_state():
     assert "v_score" in result.final and result.final["v_score"] < 1e-3
 
 
-def test_sampled_run_and_its_fresh_energy(tmp_path):
+def test_sampled_run_and_its_fresh_energy():
     state = qml.MCState(rbm(), SPACE, samples=512, chains=32, key=jax.random.key(3))
     observe = {"mx": qml.operator.total(SPACE, "X") / 6}
     driver = drivers.VMC(ising(), optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-3), fresh=6)
-    result = driver.run(state, steps=60, observe=observe, out=tmp_path / "run")
+    result = driver.run(state, steps=60, observe=observe)
     exact = qml.FullSumState((result.state.ansatz, result.state.params), SPACE)
     assert_z(result.energy, exact.expect(ising()).mean.real)
     assert_z(result.final["mx"], exact.expect(observe["mx"]).mean.real)
@@ -71,12 +71,6 @@ def test_sampled_run_and_its_fresh_energy(tmp_path):
     assert 0 < result.history["acceptance"].min() <= result.history["acceptance"].max() <= 1
     text = str(result)
     assert text.startswith("energy") and "v_score" in text and "R-hat" not in text
-    back = drivers.resume(tmp_path / "run", steps=0, like=state).state
-    for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(result.state), strict=True):
-        same = (
-            jax.random.key_data(a) == jax.random.key_data(b) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a == b
-        )
-        assert bool(jnp.all(same))
 
 
 @pytest.mark.slow

@@ -28,8 +28,10 @@ def test_docstrings(name):
 PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python run" in p.read_text()]
 WORKER = """
 import contextlib, io, json, os, re, runpy, sys, traceback
+import gc
 import jax
 
+gc.disable()
 answers, sys.stdout = sys.stdout, sys.stderr
 for line in sys.stdin:
     path, cwd = json.loads(line)
@@ -50,6 +52,8 @@ for line in sys.stdin:
             error = ""
         except BaseException:
             error = output.getvalue()[-1000:] + traceback.format_exc()[-3000:]
+    gc.collect()
+    gc.freeze()
     print(json.dumps(error), file=answers, flush=True)
 """
 

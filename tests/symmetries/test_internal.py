@@ -191,6 +191,7 @@ def test_momentum_pairs():
     assert [Sector(odd, k, internal=TimeReversal()).kramers() for k in range(3)] == ["pseudoreal", "complex", "complex"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lattice", [Chain(8), Chain(6), Honeycomb(2)], ids=str)
 def test_rotated_sectors(lattice):
     """The spectrum of H in a sector is that of U H U+ in the rotated one; its ground state is positive by Marshall."""

@@ -172,6 +172,7 @@ def vit(lattice, **settings):
     return ViT(lattice, **{"layers": 1, "features": 4, "heads": 2, "rngs": nnx.Rngs(0), **settings})
 
 
+@pytest.mark.slow
 def test_cosets_give_the_whole_projection():
     """The patch translations are left out of the sum over the group, and the value is that of the whole sum."""
     lattice = Chain(8)

@@ -60,6 +60,7 @@ def test_covariance_matrix():
     assert float(jnp.min(jnp.linalg.eigvalsh(many.covariance))) > -1e-12
 
 
+@pytest.mark.slow
 def test_independent_sets_and_constants():
     """Errors of independent sets add in squares; a constant has none; a function may conjugate."""
     one, x = chains(autoregressive(jax.random.key(2), 0.3, 50, 16))

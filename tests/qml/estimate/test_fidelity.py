@@ -62,6 +62,7 @@ def test_sampled_and_control():
     assert_z(first.overlap(full(FAR)), full(FIRST).overlap(full(FAR)).mean)
 
 
+@pytest.mark.slow
 def test_states_of_one_origin_are_sampled_independently():
     """The same key and chains in both states must not correlate their samples: no false confidence."""
     state = sampled(FIRST, 2000, 3)

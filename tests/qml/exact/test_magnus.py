@@ -61,6 +61,7 @@ def test_rotating_field(tolerance):
     np.testing.assert_allclose(np.linalg.norm(run.vectors, axis=1), np.linalg.norm(start), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_ramps_in_real_and_imaginary_time():
     """An Ising chain through a ramp against products of dense exponentials; one program for all rates."""
     space = Spin(4)

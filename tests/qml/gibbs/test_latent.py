@@ -167,6 +167,7 @@ def test_learn_from_shots():
     assert deviance < 27 + 4.5 * np.sqrt(2 * 27)
 
 
+@pytest.mark.slow
 def test_circuits():
     hamiltonian = PauliSum({"ZZ": -1.0, "XI": -0.8, "IX": -0.8})
     every, tied = (Circuit.alternating(hamiltonian, 2, tied=t) for t in (False, True))

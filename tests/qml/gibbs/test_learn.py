@@ -113,6 +113,7 @@ def test_likelihood_reaches_the_fisher_bound(name):
     assert abs(deviance.mean() - 162) < 4.5 * np.sqrt(2 * 162 / 24) + 10 * (name[-3] == "1")
 
 
+@pytest.mark.slow
 def test_bias_of_a_spin():
     """One spin measured along Z: the most likely coupling is artanh of an average, whose bias is known."""
     strings = PauliGibbs(("Z",)).strings

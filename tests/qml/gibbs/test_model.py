@@ -145,6 +145,7 @@ def test_against_dense_matrices():
     np.testing.assert_allclose(model.expect(lopsided).mean, np.trace(state @ lopsided.to_dense()), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_derivatives_in_the_couplings():
     model = random_model(1)
 

@@ -18,6 +18,7 @@ ERRORS = np.array([[[0.97, 0.08], [0.03, 0.92]], [[0.9, 0.05], [0.1, 0.95]]])
 BASES = ("ZZ", "XY", "ZY")
 
 
+@pytest.mark.slow
 def test_laws_with_readout_errors():
     codes = jnp.asarray(basis_codes(BASES))
     ideal, read = (np.asarray(measured(MODEL, codes, e)) for e in (None, jnp.asarray(ERRORS)))

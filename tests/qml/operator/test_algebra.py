@@ -240,6 +240,7 @@ def _pxp(i: int) -> PauliSum:
     return out
 
 
+@pytest.mark.slow
 def test_time_dependence():
     """The operator at a time, its derivative, one program for all times, gradients in the functions' parameters."""
     space, chain = Spin(4), Chain(4)

@@ -65,6 +65,7 @@ SLOW = {
     ("diagonal", 7),
     ("pauli", 7),
     ("field", 7),
+    ("complex", 7),
 }
 CASES = [pytest.param(b, n, marks=pytest.mark.slow if (n, b) in SLOW else ()) for n in operators() for b in (1, 7)]
 

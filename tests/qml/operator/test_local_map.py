@@ -54,7 +54,7 @@ def dense(operator):
     return matrix
 
 
-SLOW = ("spin 1", "different sites")
+SLOW = ("spin 1", "different sites", "spin 1/2, complex")
 NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in (*OPERATORS, "made anew")]
 
 
