@@ -22,7 +22,7 @@ def check(rows, out: pathlib.Path, exact: float) -> None:
     "job, exact",
     [
         pytest.param(demo.quench, 1e-3, marks=pytest.mark.slow),
-        (demo.thermal, 1e-6),
+        pytest.param(demo.thermal, 1e-6, marks=pytest.mark.slow),
         pytest.param(demo.learning, 0.0, marks=pytest.mark.slow),
     ],
 )
