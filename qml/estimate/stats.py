@@ -66,7 +66,7 @@ class Stats(eqx.Module):
         error = jnp.sqrt(variance / effective) if count > 1 else nan
         return cls(mean, error, variance, jnp.full(mean.shape, 0.5, variance.dtype), nan, jnp.array(count))
 
-    def __mul__(self, factor: float | Array) -> "Stats":
+    def __mul__(self, factor: int | float | Array) -> "Stats":
         scale = jnp.abs(jnp.asarray(factor))
         return Stats(
             self.mean * factor, self.error * scale, self.variance * scale**2, self.tau, self.r_hat, self.samples
@@ -74,7 +74,7 @@ class Stats(eqx.Module):
 
     __rmul__ = __mul__
 
-    def __truediv__(self, factor: float | Array) -> "Stats":
+    def __truediv__(self, factor: int | float | Array) -> "Stats":
         return self * (1.0 / factor)
 
     def __getitem__(self, index) -> "Stats":
