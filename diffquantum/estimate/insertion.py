@@ -228,5 +228,4 @@ def _statistics(values: Array, shots: int, stratified: bool) -> Stats:
         mean = jnp.mean(flat, axis=0)
         half = (flat[0::2] - flat[1::2]) / 2
         error = jnp.sqrt(jnp.sum(half**2, axis=0)) / (len(flat) // 2)
-    nan = jnp.full(mean.shape, jnp.nan, mean.dtype)
-    return Stats(mean, error, shots * error**2, jnp.full(mean.shape, 0.5, mean.dtype), nan, jnp.array(shots))
+    return Stats.independent(mean, error, shots)

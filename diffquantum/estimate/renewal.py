@@ -64,9 +64,7 @@ class Regenerative:
         centred = (added - mean * last)[:, None] / chance**2 * ending.mean[None, :]
         moved = centred + (last[:, None] / chance - 1) * slope.mean[None, :]
         error = jnp.sqrt(slope.error**2 + jnp.var(moved, axis=0) / few)
-        nan = jnp.full(error.shape, jnp.nan, error.dtype)
-        half = jnp.full(error.shape, 0.5, error.dtype)
-        return Stats(slope.mean, error, shots * error**2, half, nan, jnp.array(shots))
+        return Stats.independent(slope.mean, error, shots)
 
 
 def _turns(turn: Turn, theta: Array, key: RandomKey, shots: int, settings: dict) -> tuple[Array, Array]:

@@ -131,10 +131,7 @@ class FiniteDifference:
                     square.append((weight / self.step * found.error) ** 2)
         total = jnp.sum(jnp.stack(mean).reshape(count, -1), axis=1)
         error = jnp.sqrt(jnp.sum(jnp.stack(square).reshape(count, -1), axis=1))
-        runs = int(2 * count * np.sum(each))
-        nan = jnp.full(total.shape, jnp.nan, total.dtype)
-        half = jnp.full(total.shape, 0.5, total.dtype)
-        return Stats(total, error, runs * error**2, half, nan, jnp.array(runs))
+        return Stats.independent(total, error, int(2 * count * np.sum(each)))
 
 
 def check_rule(rule: object) -> None:

@@ -62,9 +62,14 @@ class Stats(eqx.Module):
         mean = jnp.tensordot(w, values, 1)
         effective = 1.0 / jnp.sum(w**2)
         variance = jnp.tensordot(w, jnp.abs(values - mean[None]) ** 2, 1) * effective / jnp.maximum(effective - 1, 1)
-        nan = jnp.full(mean.shape, jnp.nan, variance.dtype)
-        error = jnp.sqrt(variance / effective) if count > 1 else nan
-        return cls(mean, error, variance, jnp.full(mean.shape, 0.5, variance.dtype), nan, jnp.array(count))
+        error = jnp.sqrt(variance / effective) if count > 1 else jnp.full(mean.shape, jnp.nan, variance.dtype)
+        return cls.independent(mean, error, count, variance)
+
+    @classmethod
+    def independent(cls, mean: Array, error: Array, count: int, variance: Array | None = None) -> "Stats":
+        """The mean of `count` independent samples, its error known; so is the variance of one, if not given."""
+        half, unknown = (jnp.full(mean.shape, number, error.dtype) for number in (0.5, jnp.nan))
+        return cls(mean, error, count * error**2 if variance is None else variance, half, unknown, jnp.array(count))
 
     def __mul__(self, factor: int | float | Array) -> "Stats":
         scale = jnp.abs(jnp.asarray(factor))

@@ -286,8 +286,7 @@ def _jackknife(value: Array, left_out: Array) -> Stats:
     centre = jnp.mean(left_out, axis=0)
     error = jnp.sqrt((count - 1) * jnp.mean((left_out - centre[None]) ** 2, axis=0))
     unbiased = count * value - (count - 1) * centre
-    half, unknown = jnp.full(value.shape, 0.5), jnp.full(value.shape, jnp.nan)
-    return Stats(unbiased, error, error**2 * count, half, unknown, jnp.array(count))
+    return Stats.independent(unbiased, error, count)
 
 
 def _checked_numbers(betas: Any, vectors: int, steps: int) -> np.ndarray:

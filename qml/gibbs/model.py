@@ -17,7 +17,7 @@ from qml._core.precision import real_dtype, require_x64
 from qml._core.types import Array, Float, Inexact
 from qml.estimate.stats import Stats, format_error
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractLinear
+from qml.gibbs.family import AbstractLinear, metric_product
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings, merge, parse
@@ -375,7 +375,7 @@ def _numbers(model: PauliGibbs) -> engine.Numbers:
 @jax.jit
 def _hvp(model: PauliGibbs, direction: Array) -> Array:
     state = engine.solve(model.strings, model.theta)
-    return engine.covariances(model.strings, state, engine.assemble(model.strings, direction))
+    return metric_product(model, state, direction)
 
 
 @jax.jit

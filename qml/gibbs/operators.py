@@ -1,13 +1,13 @@
 """Information metrics as linear operators of Lineax: dense, or by products alone."""
 
+import functools
 from typing import Any
 
 import jax
 
 from qml._core.errors import ConfigError, unknown_name
-from qml._core.types import Array
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractLinear, pull, push
+from qml.gibbs.family import AbstractLinear, metric_product, push
 
 
 def metric_operator(model: AbstractLinear, kind: str = "bkm", *, matrix_free: bool = False) -> Any:
@@ -47,12 +47,7 @@ def metric_operator(model: AbstractLinear, kind: str = "bkm", *, matrix_free: bo
             expected='kind="bkm"',
             try_="matrix_free=False",
         )
-    state = _solved(model)
-
-    def times(direction: Array) -> Array:
-        matrix = engine.assemble(model.strings, push(model.tie, direction))
-        return pull(model.tie, engine.covariances(model.strings, state, matrix))
-
+    times = functools.partial(metric_product, model, _solved(model))
     shape: Any = jax.eval_shape(lambda: model.params)
     return lx.FunctionLinearOperator(jax.jit(times), shape, lx.positive_semidefinite_tag)
 

@@ -5,6 +5,7 @@ its mirror map, its divergence. Some need `value` and `value_fn` (the loss as a 
 line searches of Optax do. `drivers.QPMD(objective, optimizer=...)` passes all of them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import optax
 from qml._core.errors import ConfigError
 from qml._core.types import Array
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractLinear, pull, push
+from qml.gibbs.family import AbstractLinear, metric_product, pull, push
 from qml.gibbs.metric import natural
 from qml.gibbs.mirror import newton, relative_entropy, safe_length
 
@@ -175,10 +176,7 @@ def safe_newton(*, matrix_free: bool = False, tolerance: float = 1e-3) -> Transf
         state = engine.solve(model.strings, push(tie, params))
         means = pull(tie, engine.traces(model.strings, engine.in_basis(state, state.weights)))
 
-        def times(v: Array) -> Array:
-            matrix = engine.assemble(model.strings, push(tie, v))
-            return pull(tie, engine.covariances(model.strings, state, matrix))
-
+        times = functools.partial(metric_product, model, state)
         if matrix_free:
             direction = jax.scipy.sparse.linalg.cg(times, -gradient, tol=tolerance, maxiter=200)[0]
         else:
