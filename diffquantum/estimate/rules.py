@@ -10,7 +10,6 @@ from diffquantum.ir import Program
 from diffquantum.simulate.exits import exits
 from diffquantum.simulate.shots import sample
 from diffquantum.simulate.trajectory import scores
-from diffquantum.transform.gadget import Roulette
 from qml._core.errors import ConfigError
 from qml._core.types import Array, RandomKey
 from qml.estimate.stats import Stats
@@ -132,18 +131,3 @@ class FiniteDifference:
         total = jnp.sum(jnp.stack(mean).reshape(count, -1), axis=1)
         error = jnp.sqrt(jnp.sum(jnp.stack(square).reshape(count, -1), axis=1))
         return Stats.independent(total, error, int(2 * count * np.sum(each)))
-
-
-def check_rule(rule: object) -> None:
-    """Refuse what is no way to estimate.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if not isinstance(rule, Roulette | Score | ExitMean | FiniteDifference):
-        raise ConfigError(
-            "This is no way to estimate a gradient.",
-            got=repr(rule),
-            expected="Roulette(), Score(), ExitMean() or FiniteDifference()",
-            try_="Roulette()",
-        )

@@ -12,14 +12,14 @@ import numpy as np
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate.insertion import gradient_of
 from diffquantum.estimate.renewal import Regenerative
-from diffquantum.estimate.rules import ExitMean, FiniteDifference, Score, check_rule
+from diffquantum.estimate.rules import ExitMean, FiniteDifference, Score
 from diffquantum.ir import Program
 from diffquantum.simulate.shots import Samples, sample
 from diffquantum.transform.derivative import gradient_program, parameter_number
 from diffquantum.transform.gadget import Roulette
 from diffquantum.transform.placed import placed
 from diffquantum.transform.simplify import number
-from qml._core.errors import SpaceError
+from qml._core.errors import ConfigError, SpaceError
 from qml._core.types import Array, RandomKey
 from qml.estimate.stats import Stats
 
@@ -78,9 +78,8 @@ def gradient(
         theta: the parameters `[params]`.
         key: a typed key.
         shots: number of runs, for all parameters together, the pilot counted.
-        loops: `Roulette` with where to insert, as on hardware; or `FiniteDifference` or
-            `Regenerative`; or on the simulator `Score` or
-            `ExitMean`; `None` is `Roulette()`.
+        loops: `Roulette` with where to insert, as on hardware; or `FiniteDifference` or `Regenerative`; or on the
+            simulator `Score` or `ExitMean`; `None` is `Roulette()`.
         parameters: the parameters to differentiate in; `None` is all.
         settings: `outcomes`, `limit` and `dtype` of `simulate.shots.sample`.
 
@@ -101,17 +100,17 @@ def gradient(
         )
     chosen = range(len(program.parameters)) if parameters is None else parameters
     every, loops = tuple(parameter_number(program, j) for j in chosen), loops or Roulette()
-    if isinstance(loops, Regenerative):
-        found = loops.gradient(program, theta, key, shots, gradient, **settings)
-        return found if parameters is None else jax.tree.map(lambda x: x[jnp.array(every)] if x.ndim else x, found)
-    check_rule(loops)
+    _check_rule(loops)
+    terms = pauli_terms(program, observable)
     if not isinstance(loops, Roulette):
-        theta = jnp.asarray(theta)
-        found = loops.gradient(_single(program), pauli_terms(program, observable), theta, key, shots, **settings)
+        if isinstance(loops, Regenerative):
+            found = loops.gradient(program, theta, key, shots, gradient, **settings)
+        else:
+            found = loops.gradient(_single(program), terms, jnp.asarray(theta), key, shots, **settings)
         return found if parameters is None else found[jnp.array(every)]
     if loops.hazards:
         return _statistics(gradient_program(program, every, loops), observable, theta, key, shots, settings)
-    whole, terms = placed(program, every), pauli_terms(program, observable)
+    whole = placed(program, every)
 
     def run(key: RandomKey, given: dict[str, Array], shots: int) -> Samples:
         return sample(whole.program, theta, key, shots, observable=terms, given=given, **settings)
@@ -138,8 +137,7 @@ def sampled(
     Raises:
         ConfigError: `loops` is no way to estimate a gradient.
     """
-    if not isinstance(loops, Regenerative):
-        check_rule(loops or Roulette())
+    _check_rule(loops or Roulette())
     pauli_terms(program, observable)
     return SampledExpectation(program, observable, int(shots), loops or Roulette(), tuple(sorted(settings.items())))
 
@@ -174,6 +172,16 @@ class SampledExpectation(eqx.Module):
     def gradient(self, theta: Array, key: RandomKey) -> Stats:
         """The gradient at `theta`, means and errors `[params]`."""
         return gradient(self.program, self.observable, theta, key, self.shots, self.loops, **dict(self.settings))
+
+
+def _check_rule(rule: object) -> None:
+    if not isinstance(rule, Rule):
+        raise ConfigError(
+            "This is no way to estimate a gradient.",
+            got=repr(rule),
+            expected="Roulette(), Score(), ExitMean(), FiniteDifference() or Regenerative()",
+            try_="Roulette()",
+        )
 
 
 def _single(program: Program) -> Program:
