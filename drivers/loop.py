@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from drivers.io import checkpoint as checkpoints
+from drivers.io import couplings
 from drivers.io.compiled import REASON, Program
 from drivers.io.doubts import doubts
 from drivers.io.history import History, to_json
@@ -188,7 +189,10 @@ class Loop:
         return numbers, status, message
 
     def result(self, state: Any, status: Status, message: str, final: dict) -> Result:
-        """The result of this run."""
+        """The result of this run; where its facts name couplings, the folder gets tables of them."""
+        out = None if self.folder is None else pathlib.Path(self.folder.path)
+        if out is not None:
+            couplings.write(out, self.facts, state)
         return Result(
             state=state,
             history=self.history,
@@ -196,7 +200,7 @@ class Loop:
             message=message,
             final=final,
             steps=self.done,
-            out=None if self.folder is None else pathlib.Path(self.folder.path),
+            out=out,
             wall_time=self.spent,
             compile_time=self.compile_time,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from drivers.base import AbstractDriver
-from drivers.io.result import Result, Status
+from drivers.io.result import Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import AbstractGibbs, PauliGibbs, TiedGibbs, levenberg_marquardt
@@ -128,14 +128,10 @@ class QPMD(AbstractDriver):
         model = thing.with_theta(thing.theta) if isinstance(thing, PauliGibbs) else thing
         return _Carry(model, self.objective.prepare(thing), memory)
 
-    def run(self, thing: Any, steps: int | None = None, **options: Any) -> Result:
-        """See `AbstractDriver.run`; the folder also gets `couplings.csv` and `couplings.npz`, with errors."""
-        result = super().run(thing, steps, **options)
-        if result.out is not None and isinstance(result.state, PauliGibbs | TiedGibbs):
-            learned = result.state.hamiltonian()
-            for form in ("csv", "npz"):
-                learned.save(result.out / f"couplings.{form}")
-        return result
+    def facts(self, thing: Any) -> dict:
+        """See `AbstractDriver.facts`: the strings of couplings, of which a run leaves tables in its folder."""
+        strings = thing.strings if isinstance(thing, PauliGibbs | TiedGibbs) else ()
+        return {"couplings": [strings.word(k) for k in range(len(strings))]} if strings else {}
 
     def _rule(self, model: AbstractGibbs) -> Any:
         """The optimiser, if not the objective takes its own steps."""

@@ -45,7 +45,7 @@ def curves():
     h = qml.operator.Ising(qml.hilbert.Spin(few), qml.lattice.Chain(few, periodic=False), j=-1.0, h=1.0)
     model = PauliGibbs(h.terms, np.array(list(h.terms.values())).real, hilbert=h.hilbert)
 
-    @jax.jit
+    @qml.linalg.jitted
     def numbers(beta):
         hot = model.with_params(beta * model.theta)
         capacity = hot.theta @ hot.hvp(hot.theta)

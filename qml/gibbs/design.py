@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import Array, Float
 from qml.gibbs import engine
@@ -105,13 +106,13 @@ def next_bases(
     return Design(words, *found)
 
 
-@jax.jit
+@linalg.jitted
 def _information(model: AbstractLinear, table: Array, index: Array, readout: Any) -> Array:
     _, fisher = score_and_fisher(model.strings, push(model.tie, model.params), table, index, readout)
     return pull(model.tie, fisher)
 
 
-@jax.jit
+@linalg.jitted
 def _shares(prior: Array, each: Array, shots: Array) -> tuple[Array, Array, Array]:
     """Weights, and the errors with them and with equal ones."""
     even = jnp.full(each.shape[0], 1 / each.shape[0])

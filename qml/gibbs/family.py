@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import DataError
 from qml._core.types import Array, Float, Inexact, PyTree, RandomKey
 from qml.estimate.stats import Stats
@@ -140,7 +141,7 @@ def metric_product(model: AbstractLinear, state: engine.Thermal, direction: Arra
     return pull(model.tie, engine.covariances(model.strings, state, matrix))
 
 
-@jax.jit
+@linalg.jitted
 def measured(model: AbstractGibbs, bases: Array, readout: Array | None = None) -> Array:
     r"""The law $p(x|b)$ of every local basis `[settings, size]`.
 

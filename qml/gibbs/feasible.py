@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import Array, Bool, Float
 from qml.gibbs import engine
@@ -86,7 +87,7 @@ def nearest_feasible(
     return _nearest(model.strings, jnp.asarray(target), spread, jnp.asarray(float(tolerance)))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(linalg.jitted, static_argnums=0)
 def _nearest(strings: PauliStrings, target: Array, spread: Array, tolerance: Array) -> Feasibility:
     factor = jnp.linalg.cholesky(spread)
 

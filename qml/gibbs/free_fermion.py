@@ -3,9 +3,9 @@
 from typing import Any, final
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
+from qml import linalg
 from qml._core.errors import ConfigError, ShapeError
 from qml._core.precision import require_x64
 from qml._core.types import Array, Float
@@ -71,7 +71,7 @@ def ising_chain(couplings: Any, fields: Any, beta: Any = 1.0) -> IsingThermal:
     return _ising_chain(couplings, fields, jnp.asarray(beta, dtype=float))
 
 
-@jax.jit
+@linalg.jitted
 def _ising_chain(couplings: Array, fields: Array, beta: Array) -> IsingThermal:
     u, levels, vt = jnp.linalg.svd(jnp.diag(fields) + jnp.diag(couplings, 1))
     size = beta * levels

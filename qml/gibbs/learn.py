@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from qml import linalg
 from qml._core.types import Array, Float, Inexact, Int
 from qml.gibbs import engine
 from qml.gibbs.metric import root_of_inverse
@@ -13,7 +14,7 @@ from qml.operator.strings import PauliStrings
 _FLOOR = 1e-15  # probabilities are sums of 2^n numbers of size 2^-n: below this they are rounding
 
 
-@jax.jit
+@linalg.jitted
 def losses(
     density: Inexact[Array, "size size"],
     table: Float[Array, "settings size"],
@@ -44,7 +45,7 @@ def lost(density: Array, table: Array, index: Array, readout: Array | None = Non
     return jnp.sum(losses(density, table, index, readout)) / jnp.sum(table)
 
 
-@functools.partial(jax.jit, static_argnames="strings")
+@functools.partial(linalg.jitted, static_argnames="strings")
 def divergence(
     strings: PauliStrings,
     theta: Float[Array, " terms"],
@@ -67,7 +68,7 @@ def divergence(
     return lost(engine.in_basis(state, state.weights), table, index, readout)
 
 
-@functools.partial(jax.jit, static_argnames="strings")
+@functools.partial(linalg.jitted, static_argnames="strings")
 def score_and_fisher(
     strings: PauliStrings,
     theta: Float[Array, " terms"],
@@ -106,7 +107,7 @@ def score_and_fisher(
     return score, (fisher + fisher.T) / 2
 
 
-@functools.partial(jax.jit, static_argnames="strings")
+@functools.partial(linalg.jitted, static_argnames="strings")
 def bias(
     strings: PauliStrings,
     theta: Float[Array, " terms"],

@@ -1,8 +1,8 @@
 """Solving with information metrics: directions the data cannot see are left alone and reported, never divided by."""
 
-import jax
 import jax.numpy as jnp
 
+from qml import linalg
 from qml._core.types import Array, Float
 
 _CUTOFF = 1e-13
@@ -16,7 +16,7 @@ def _modes(metric: Array, damping: float | Array) -> tuple[Array, Array, Array, 
     return scale, levels + damping, vectors, levels > _CUTOFF * levels[-1]
 
 
-@jax.jit
+@linalg.jitted
 def natural(
     metric: Float[Array, "terms terms"], gradient: Float[Array, " terms"], damping: float | Array = 0.0
 ) -> Float[Array, " terms"]:
@@ -40,7 +40,7 @@ def natural(
     return scale * (vectors @ inner)
 
 
-@jax.jit
+@linalg.jitted
 def inverse(metric: Float[Array, "terms terms"]) -> Float[Array, "terms terms"]:
     """Inverse of an information matrix, a covariance; infinite variance for parameters with a part in an unseen mode.
 

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from qml import linalg
 from qml._core.errors import ConfigError, ShapeError, SpaceError
 from qml._core.types import Array, Bool, Float, Int
 from qml.gibbs import engine
@@ -74,7 +75,7 @@ def safe_length(slope: Array, curvature: Array, reach: Array) -> Array:
     return jnp.where(open_line, length, 0.0)
 
 
-@functools.partial(jax.jit, static_argnames="strings")
+@functools.partial(linalg.jitted, static_argnames="strings")
 def newton(
     strings: PauliStrings,
     target: Array,
@@ -179,7 +180,7 @@ def inverse_mirror(
     return newton(model.strings, marginals, model.params, tolerance, max_steps, damping, model.tie)
 
 
-@jax.jit
+@linalg.jitted
 def relative_entropy(first: AbstractGibbs, second: AbstractGibbs) -> Float[Array, ""]:
     r"""$D(\rho_a\|\rho_b) = \mathrm{Tr}(\rho_a K_b) + \log Z_b - S(\rho_a)$ of two models, of any families.
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from qml import linalg
 from qml._core.errors import ConfigError, DataError, ShapeError, SpaceError
 from qml._core.precision import real_dtype, require_x64
 from qml._core.types import Array, Float, Inexact
@@ -325,27 +326,27 @@ def _array(values: Any, shape: tuple[int, ...], what: str) -> Array:
     return array.astype(real_dtype())
 
 
-@jax.jit
+@linalg.jitted
 def _log_partition(model: PauliGibbs) -> Array:
     return engine.log_partition(model.strings, model.theta)
 
 
-@jax.jit
+@linalg.jitted
 def _density(model: PauliGibbs) -> Array:
     return engine.density(model.strings, model.theta)
 
 
-@jax.jit
+@linalg.jitted
 def _marginals(model: PauliGibbs) -> Array:
     return engine.traces(model.strings, engine.density(model.strings, model.theta))
 
 
-@jax.jit
+@linalg.jitted
 def _entropy(model: PauliGibbs) -> Array:
     return engine.log_partition(model.strings, model.theta) + jnp.sum(_marginals(model) * model.theta)
 
 
-@functools.partial(jax.jit, static_argnames="hermitian")
+@functools.partial(linalg.jitted, static_argnames="hermitian")
 def _expect(model: PauliGibbs, operator: AbstractOperator, hermitian: bool) -> Stats:
     state = engine.density(model.strings, model.theta)
     if isinstance(operator, PauliSum):
@@ -367,22 +368,22 @@ def _expect(model: PauliGibbs, operator: AbstractOperator, hermitian: bool) -> S
     return eqx.tree_at(lambda s: s.error, Stats.exact(mean), spread)
 
 
-@jax.jit
+@linalg.jitted
 def _numbers(model: PauliGibbs) -> engine.Numbers:
     return engine.numbers(model.strings, model.theta)
 
 
-@jax.jit
+@linalg.jitted
 def _hvp(model: PauliGibbs, direction: Array) -> Array:
     state = engine.solve(model.strings, model.theta)
     return metric_product(model, state, direction)
 
 
-@jax.jit
+@linalg.jitted
 def _modular(model: PauliGibbs, density: Array) -> Array:
     return jnp.sum(model.theta * engine.traces(model.strings, density))
 
 
-@functools.partial(jax.jit, static_argnames="kind")
+@functools.partial(linalg.jitted, static_argnames="kind")
 def _metric(model: PauliGibbs, kind: str) -> Array:
     return engine.metric(model.strings, engine.solve(model.strings, model.theta), kind)

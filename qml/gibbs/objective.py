@@ -4,10 +4,10 @@ import abc
 from typing import Any, final
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import ConfigError, DataError, SpaceError, unknown_name
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import engine
@@ -136,7 +136,7 @@ class ThermalObjective(AbstractObjective):
                 try_="build both with the same hilbert",
             )
         strings, couplings = self.hamiltonian.strings, self.hamiltonian.coefficients.real
-        return jax.jit(lambda c, b: engine.solve(strings, b * c).log_partition)(couplings, self.beta)
+        return linalg.jitted(lambda c, b: engine.solve(strings, b * c).log_partition)(couplings, self.beta)
 
     def advance(
         self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from qml import linalg
 from qml._core.errors import ConfigError, unknown_name
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractLinear, metric_product, push
@@ -52,6 +53,6 @@ def metric_operator(model: AbstractLinear, kind: str = "bkm", *, matrix_free: bo
     return lx.FunctionLinearOperator(jax.jit(times), shape, lx.positive_semidefinite_tag)
 
 
-@jax.jit
+@linalg.jitted
 def _solved(model: AbstractLinear) -> engine.Thermal:
     return engine.solve(model.strings, push(model.tie, model.params))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from qml import linalg
 from qml._core.errors import ConfigError
 from qml._core.types import Array, PyTree
 from qml.gibbs import engine
@@ -128,12 +129,12 @@ def cooling(
         model = family.with_params(params)
         return beta * model.expect(hamiltonian).mean - model.entropy()
 
-    run = jax.jit(
+    run = linalg.jitted(
         jax.vmap(lambda p, b, n: _descend(rule, lambda q: free(q, b), family, p, n), in_axes=(0, None, None)),
         static_argnums=2,
     )
     strings, couplings = hamiltonian.strings, hamiltonian.coefficients.real
-    exact = jax.jit(lambda b: engine.solve(strings, b * couplings).log_partition)
+    exact = linalg.jitted(lambda b: engine.solve(strings, b * couplings).log_partition)
     params, points, losses, divergences = starts, [], [], []
     for k, beta in enumerate(jnp.asarray(grid)):
         if k:
@@ -162,7 +163,7 @@ def velocity(model: LatentGibbs, hamiltonian: PauliSum) -> dict[str, Array]:
     return _velocity(model, hamiltonian)
 
 
-@jax.jit
+@linalg.jitted
 def _velocity(model: LatentGibbs, hamiltonian: PauliSum) -> dict[str, Array]:
     energies = model.energy.table(model.theta)
     law = jax.nn.softmax(-energies)
@@ -220,7 +221,7 @@ def evolving(
         model = family.with_params(params)
         return model.modular(target) + model.log_partition() - entropy
 
-    run = jax.jit(
+    run = linalg.jitted(
         jax.vmap(
             lambda p, s, e, n: _descend(rule, lambda q: forward(q, s, e), family, p, n), in_axes=(0, None, None, None)
         ),

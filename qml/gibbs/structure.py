@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import ConfigError, ConvergenceError, DataError
 from qml._core.types import Array, Bool, Float, PyTree
 from qml.gibbs import engine
@@ -66,7 +67,7 @@ def goodness_of_fit(model: AbstractGibbs, shots: ShotData, fitted: int = 0) -> G
     return _goodness(model, shots, jnp.asarray(float(fitted)))
 
 
-@jax.jit
+@linalg.jitted
 def _goodness(model: AbstractGibbs, shots: ShotData, fitted: Array) -> GoodnessOfFit:
     table = shots.table()
     law = jnp.maximum(measured(model, shots.bases, shots.readout), 1e-15)
@@ -258,7 +259,7 @@ def _fit(model: PauliGibbs, shots: ShotData) -> PauliGibbs:
     return found
 
 
-@jax.jit
+@linalg.jitted
 def _scoring(objective: DataObjective, model: PauliGibbs, data: PyTree) -> tuple[Any, Array, Array]:
     """Fisher scoring until no coupling moves."""
 

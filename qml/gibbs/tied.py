@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import DataError, ShapeError
 from qml._core.types import Array, Float, Inexact
 from qml.estimate.stats import Stats
@@ -190,7 +190,7 @@ class TiedGibbs(AbstractLinear):
         return self.free().hamiltonian(beta)
 
 
-@jax.jit
+@linalg.jitted
 def _free(model: TiedGibbs) -> PauliGibbs:
     blind = jnp.isinf(jnp.diagonal(model.covariance))
     known = jnp.where(blind[:, None] | blind[None, :], 0.0, model.covariance)

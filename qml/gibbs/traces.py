@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import Array, Complex, Float
 from qml.gibbs import engine
@@ -124,7 +125,7 @@ def _one(strings: PauliStrings, k: int) -> PauliStrings:
     return PauliStrings(strings.n_sites, (strings.flips[k],), (strings.signs[k],))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
+@functools.partial(linalg.jitted, static_argnums=(0, 3))
 def _system(strings: PauliStrings, couplings: Array, traces: Traces, pieces: int) -> tuple[Array, Array]:
     """Weighted residuals, and their Jacobian by forward mode."""
 

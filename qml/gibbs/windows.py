@@ -1,5 +1,6 @@
 """Couplings of a large thermal state from the marginals inside small windows around each term."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml import linalg
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import Array, Bool, Float
 from qml.gibbs import engine
@@ -187,7 +189,7 @@ def _strings(shape: tuple[Term, ...], width: int) -> PauliStrings:
     return PauliStrings(width, tuple(flips), tuple(signs))
 
 
-@jax.jit(static_argnums=0)
+@functools.partial(linalg.jitted, static_argnums=0)
 def _solve_many(strings: PauliStrings, targets: Array, guess: Array) -> Mirrored:
     """The inverse mirror map of several windows, one after another, each from the couplings of the one before."""
 

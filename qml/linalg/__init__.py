@@ -1,4 +1,4 @@
-"""Functions of Hermitian matrices with safe derivatives."""
+"""Functions of Hermitian matrices with safe derivatives, and BLAS held to one thread."""
 
 from qml.linalg.spectral import (
     expm_h,
@@ -10,5 +10,17 @@ from qml.linalg.spectral import (
     sqrtm_h,
     trace_spectral,
 )
+from qml.linalg.threads import jitted, one_thread
 
-__all__ = ["expm_h", "frechet", "gibbs", "log_partition", "logm_h", "spectral", "sqrtm_h", "trace_spectral"]
+__all__ = [
+    "expm_h",
+    "frechet",
+    "gibbs",
+    "jitted",
+    "log_partition",
+    "logm_h",
+    "one_thread",
+    "spectral",
+    "sqrtm_h",
+    "trace_spectral",
+]

@@ -94,6 +94,14 @@ def test_tables_of_couplings_from_files(tmp_path):
         np.testing.assert_allclose([float(value), float(error)], [learned.values[-1], learned.coefficients[-1].error])
         with np.load(tmp_path / name / "couplings.npz") as file:
             np.testing.assert_allclose(file["covariance"], learned.covariance)
+        for form in ("csv", "npz"):  # resuming needs only the folder, and writes the tables again
+            (tmp_path / name / f"couplings.{form}").unlink()
+        drivers.resume(tmp_path / name, steps=0)
+        words = [line.split(",")[0] for line in (tmp_path / name / "couplings.csv").read_text().split()]
+        assert tuple(words[1:]) == learned.terms
+        with np.load(tmp_path / name / "couplings.npz") as file:
+            np.testing.assert_allclose(file["values"], learned.values, rtol=1e-9)
+            np.testing.assert_allclose(file["covariance"], learned.covariance, rtol=1e-7, atol=1e-12)
     (tmp_path / "averages.csv").write_text("term,value\nZZI,0.1")
     with pytest.raises(ConfigError, match="cannot be read"):
         config.build({**table, "objective": {"name": "expectations", "file": "averages.csv"}}, tmp_path)

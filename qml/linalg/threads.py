@@ -1,0 +1,56 @@
+"""One BLAS thread for compiled programs that solve dense problems.
+
+LAPACK's solvers call BLAS thousands of times on small matrices, and its threads wait for each other by spinning. Where
+other jobs want the cores too, a wait lasts as long as the other jobs' time slices: a picture of 40 small states took 24
+CPU seconds instead of 0.35 with its two threads on one core. One thread is not slower on the sizes of this package.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from threadpoolctl import ThreadpoolController
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """The BLAS libraries of this process; looking for them takes 30 ms."""
+    import scipy.linalg.lapack  # noqa: F401  the one that JAX calls
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def one_thread() -> contextlib.AbstractContextManager:
+    """Hold BLAS to one thread: for compiled functions of your own that solve dense problems on busy machines.
+
+    A call returns before its work is done: wait for it inside (`jax.block_until_ready`, or a conversion to NumPy).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from qml.linalg import one_thread
+        >>> with one_thread():
+        ...     print(jax.block_until_ready(jnp.linalg.eigvalsh(jnp.diag(jnp.array([2.0, 1.0])))))
+        [1. 2.]
+    """
+    return _libraries().limit(limits=1)
+
+
+def jitted(function: Callable, **options: Any) -> Callable:
+    """`jax.jit` of a function that solves dense problems; called from the host it runs on one BLAS thread.
+
+    Args:
+        function: to compile.
+        options: of `jax.jit`.
+    """
+    compiled = jax.jit(function, **options)
+
+    @functools.wraps(function)
+    def call(*args: Any, **named: Any) -> Any:
+        with one_thread():
+            found = compiled(*args, **named)
+            traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found))
+            return found if traced else jax.block_until_ready(found)
+
+    return call
