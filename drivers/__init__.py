@@ -13,6 +13,7 @@ _NAMES = {
     "Heun": "integrators",
     "RK4": "integrators",
     "RungeKutta": "integrators",
+    "adjustable": "rates",
     "ProgramFit": "program",
     "QPMD": "qpmd",
     "EarlyStopping": "callbacks",

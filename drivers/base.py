@@ -18,6 +18,7 @@ from drivers.io.layout import Layout, flatten
 from drivers.io.result import Result, SavedState
 from drivers.io.run_dir import RunDir
 from drivers.loop import SENTENCES, Callback, Loop
+from drivers.rates import with_factor
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import PyTree
 
@@ -202,6 +203,7 @@ def resume(
     *,
     like: Any = None,
     checkpoint: int | None = None,
+    rate: float | int | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
 ) -> Result:
@@ -214,6 +216,8 @@ def resume(
         steps: steps to do from the checkpoint on; `None` does what is left of the planned number.
         like: an object like the one the run was started with, to get the full object back as `result.state`.
         checkpoint: step of the checkpoint to start from; `None` is the last one.
+        rate: factor of the learning rate from here on, of runs from files and of `drivers.adjustable` optimisers;
+            `None` leaves it.
         callbacks: as in `run`.
         progress: as in `run`.
 
@@ -222,7 +226,8 @@ def resume(
 
     Raises:
         DataError: the folder, a checkpoint or the program is missing or damaged.
-        ConfigError: 64-bit mode is not that of the run, or `steps` is no whole number.
+        ConfigError: 64-bit mode is not that of the run, `steps` is no whole number, or the learning rate cannot be
+            changed.
     """
     folder = RunDir.open(out)
     record, tables, inputs = folder.read_program()
@@ -234,6 +239,7 @@ def resume(
         for name, entry in record["programs"].items()
     }
     arrays, leaves = [jnp.asarray(x) for x in inputs], [jnp.asarray(x) for x in leaves]
+    leaves = leaves if rate is None else with_factor(tables["carry"].names, leaves, rate)
     folder.unfinish()
     checkpoints.drop_after(folder.checkpoints, at)
     metrics_size = int(meta["bytes"])

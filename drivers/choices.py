@@ -1,5 +1,6 @@
 """What the tables of a configuration may name, and how each is made: names choose from here, never from modules."""
 
+import inspect
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ import qml
 import symmetries
 from drivers.integrators import RK4, Euler, Heun
 from drivers.qpmd import QPMD
+from drivers.rates import adjustable, staged
 from drivers.trust import Trust
 from qml._core.errors import ConfigError, unknown_name
 
@@ -91,22 +93,25 @@ def _rbm_symm(
     return qml.ansatz.RBMSymm(groups[symmetry](lattice), alpha, dtype, std=std, rngs=rngs)
 
 
-def _rate(learning_rate: Any, final_rate: Any, steps: int) -> Any:
-    """A learning rate that stays, or goes down half a cosine over the steps of the run."""
-    for rate in (learning_rate, learning_rate if final_rate is None else final_rate):
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < float("inf"):
-            raise ConfigError("A learning rate is a positive number.", got=rate, expected="a float > 0", try_="0.05")
-    if final_rate is None:
-        return learning_rate
-    return optax.cosine_decay_schedule(learning_rate, max(steps, 1), final_rate / learning_rate)
+def _causal(network: Callable) -> Callable:
+    """Makes an autoregressive wave function from the arguments of its network and `phase`, `order`, `dtype`."""
+
+    def make(
+        space: Any, rngs: Any, phase: bool = False, order: Any = None, dtype: Any = float, **sizes: Any
+    ) -> qml.ansatz.Autoregressive:
+        return qml.ansatz.Autoregressive(space, network(**sizes), phase=phase, order=order, dtype=dtype, rngs=rngs)
+
+    own, sizes = inspect.signature(make).parameters, inspect.signature(network).parameters
+    make.__signature__ = inspect.Signature([*list(own.values())[:-1], *sizes.values()])  # type: ignore[attr-defined]
+    return make
 
 
 def _sgd(learning_rate: Any, steps: int, momentum: float | None = None, final_rate: Any = None) -> Any:
-    return optax.sgd(_rate(learning_rate, final_rate, steps), momentum)
+    return adjustable(optax.sgd(staged(learning_rate, final_rate, steps), momentum))
 
 
 def _adam(learning_rate: Any, steps: int, b1: float = 0.9, b2: float = 0.999, final_rate: Any = None) -> Any:
-    return optax.adam(_rate(learning_rate, final_rate, steps), b1, b2)
+    return adjustable(optax.adam(staged(learning_rate, final_rate, steps), b1, b2))
 
 
 def _nothing() -> None:
@@ -172,9 +177,13 @@ HAMILTONIANS: Choices = {
         )
     },
 }  # fmt: skip
+AUTOREGRESSIVE = ("CausalDense", "CausalConv", "CausalRNN", "CausalTransformer")
+COMPLEX = ("RBM", "RBMSymm", "Jastrow", "MLP", "MeanField")  # have phases where their parameters are complex
 ANSAETZE: Choices = {
     "RBM": qml.ansatz.RBM, "RBMSymm": _rbm_symm, "Jastrow": qml.ansatz.Jastrow, "MLP": qml.ansatz.MLP,
     "GCNN": qml.ansatz.GCNN, "ViT": qml.ansatz.ViT, "ResConv": qml.ansatz.ResConv, "ConvNeXt": qml.ansatz.ConvNeXt,
+    "MeanField": qml.ansatz.MeanField,
+    **{name: _causal(getattr(qml.ansatz, name)) for name in AUTOREGRESSIVE},
 }  # fmt: skip
 STATES: Choices = {"sampled": _sampled, "full": _full}
 SAMPLERS: Choices = {"Metropolis": _metropolis, "Tempering": _tempering}

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     resume.add_argument("folder")
     resume.add_argument("--steps", type=int, help="steps to do; default: what is left of the planned number")
     resume.add_argument("--checkpoint", type=int, help="step to start from; default: the last one saved")
+    resume.add_argument("--rate", type=float, help="factor of the learning rate from here on")
     for name, text in (("plot", "draw what a run recorded"), ("cite", "what to cite for a run")):
         commands.add_parser(name, help=text).add_argument("folder")
     commands.add_parser("info", help="versions and devices")
@@ -98,7 +99,7 @@ def _free(folder: pathlib.Path, name: str) -> pathlib.Path:
 def _resume(options: argparse.Namespace) -> int:
     from drivers.base import resume
 
-    return _done(resume(options.folder, options.steps, checkpoint=options.checkpoint))
+    return _done(resume(options.folder, options.steps, checkpoint=options.checkpoint, rate=options.rate))
 
 
 def _plot(options: argparse.Namespace) -> int:

@@ -22,7 +22,8 @@ j2 = 0.5
 irrep = "A1"
 
 [ansatz]
-name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | GCNN | ViT | ResConv | ConvNeXt
+name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | MeanField | GCNN | ViT | ResConv | ConvNeXt
+                                    # CausalDense | CausalConv | CausalRNN | CausalTransformer: sampled directly
 layers = 2
 
 [signs]
@@ -37,7 +38,7 @@ power = 1.0                         # draws from |psi|, and weighs
 
 [optimizer]
 name = "sgd"
-learning_rate = 0.1
+learning_rate = 0.1                 # or stages: [[steps, rate], ...]
 final_rate = 0.01                   # half a cosine from the first rate to this one over the steps of the run
 
 [precondition]
@@ -72,6 +73,8 @@ import symmetries
 from drivers.base import AbstractDriver
 from drivers.choices import (
     ANSAETZE,
+    AUTOREGRESSIVE,
+    COMPLEX,
     DATA,
     DTYPES,
     HAMILTONIANS,
@@ -293,8 +296,10 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     space = reader.make("space", SPACES, "Spin", n_sites=lattice.n_sites)
     hamiltonian = reader.make("hamiltonian", HAMILTONIANS, hilbert=space, lattice=lattice)
     sector = _sector(reader, lattice)
-    if evolves and reader.inner("ansatz").get("name", "RBM") != "GCNN":
-        _defaulted(reader, "ansatz", dtype="complex")
+    if evolves:  # a wave function that evolves needs phases
+        name = reader.inner("ansatz").get("name", "RBM")
+        defaults = {"dtype": "complex"} if name in COMPLEX else {"phase": True} if name in AUTOREGRESSIVE else {}
+        _defaulted(reader, "ansatz", **defaults)
     key = jax.random.key(reader.seed)
     sampler = _sampler(reader, lattice, space, hamiltonian)
     if reader.kind == "excited_states":

@@ -14,6 +14,7 @@ from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
 from drivers.io.result import Status
 from drivers.measure import FRESH, check_job, energy_info, fresh_energy, observed, opened, settled
+from drivers.rates import factor_info
 from drivers.trust import PERSISTS, SENTENCES, Reason, Trust, chosen, copied, rekeyed
 from qml._core import tree
 from qml._core.errors import ConfigError
@@ -140,7 +141,7 @@ class VMC(AbstractDriver):
             extra = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
         change, memory = self.optimizer.update(gradient, carry["memory"], state.params)
         change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
-        return change, memory, metric, {**extra, "update_norm": tree.norm(gradient)}
+        return change, memory, metric, {**extra, **factor_info(memory), "update_norm": tree.norm(gradient)}
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples, and the bound they must not fall below."""

@@ -141,6 +141,31 @@ def test_solvers_schedules_and_judges_by_name():
     assert config.build(plain.settings).driver.trust is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "ansatz, settings",
+    [
+        ({"name": "MeanField", "std": 0.3}, {"dtype": "float"}),
+        ({"name": "CausalDense", "layers": 2, "features": 3}, {"phase": False}),
+        ({"name": "CausalConv", "kernel": [2, 3], "extent": [2, 2], "phase": True}, {"layers": 3, "extent": [2, 2]}),
+        ({"name": "CausalRNN", "layers": 1, "features": 4, "order": [3, 1, 2, 0]}, {"order": [3, 1, 2, 0]}),
+        ({"name": "CausalTransformer", "layers": 1, "features": 4, "heads": 2}, {"widening": 2}),
+    ],
+)
+def test_wave_functions_that_are_sampled_directly(ansatz, settings):
+    """Without a sampler named they are drawn from directly, unless a sector takes their norm; a step goes down."""
+    job = config.build({**GROUND, "ansatz": ansatz, "state": {"samples": 256}})
+    assert type(job.thing.sampler) is qml.sampler.DirectSampler
+    assert settings.items() <= job.settings["ansatz"].items()
+    assert config.build(job.settings).settings == job.settings
+    result = job.run(steps=10)
+    assert result.history["energy"][-1] < result.history["energy"][0]
+    projected = config.build({**GROUND, "ansatz": ansatz, "sector": {"momentum": [0]}, "state": {"samples": 16}})
+    assert type(projected.thing.sampler) is qml.sampler.Metropolis
+    moving = {**GROUND, "kind": "dynamics", "ansatz": ansatz, "run": {"time": 0.1}}
+    assert jnp.issubdtype(config.build(moving).thing.ansatz.dtype, jnp.complexfloating)
+
+
 def test_signs_and_symmetric_machines():
     """Marshall's signs times a symmetric RBM: the amplitudes are those of the product made by hand."""
     table = {**GROUND, "hamiltonian": {"name": "Heisenberg"}, "signs": {}, "ansatz": {"name": "RBMSymm", "alpha": 2}}
@@ -222,6 +247,8 @@ def test_program(tmp_path):
         ({}, "kind of job"),
         ({**GROUND, "latice": {}}, "'lattice'"),
         (changed(GROUND, "lattice", lenght=3), "'length'"),
+        (changed(GROUND, "ansatz", name="CausalConv", kernels=3), "'kernel'"),
+        (changed(GROUND, "optimizer", learning_rate=[[3, 0.1], [0, 0.1]]), "pairs"),
         (changed(GROUND, "lattice", name="Chian"), "'Chain'"),
         (changed(GROUND, "space", name="Bosn", n_max=2), "'Boson'"),
         (changed(GROUND, "space", name="Boson"), "needs n_max"),
