@@ -16,6 +16,7 @@ _NAMES = {
     "Regenerative": "estimate",
     "Roulette": "estimate",
     "Score": "estimate",
+    "Simulator": "devices",
     "SourceError": "errors",
     "TerminationError": "errors",
     "UnsupportedError": "errors",

@@ -7,6 +7,7 @@ square of what is multiplied with $1/\mu$ [Cauchy-Schwarz], which the first runs
 $k^{-3/2}$, keeps the variance finite for every loop that ends, whatever the first runs did not see.
 """
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -57,10 +58,8 @@ def gradient_of(
     Returns:
         Means and errors `[params]`; a few runs may be left out so that rounds are equal.
     """
-    rounds = int(np.clip(shots // 250, 4, 25))  # the first is the pilot
-    size = max(2 * (shots // (2 * rounds)), 2)
-    sites = len(whole.sites)
-    first = Law(jnp.zeros((sites, len(WIDTH))), jnp.ones(()))
+    rounds, size = _rounds(shots)
+    first = Law(jnp.zeros((len(whole.sites), len(WIDTH))), jnp.ones(()))
 
     def one(law: Law, each: tuple[Array, RandomKey]) -> tuple[Law, tuple]:
         number, key = each
@@ -77,6 +76,63 @@ def gradient_of(
     values = _values(whole, *main)
     values = jnp.where(jnp.all(out.finished), values, jnp.nan)
     return _statistics(values, rounds * size, rule.stratified)
+
+
+def gradient_by(
+    whole: PlacedProgram, run: Callable[[np.ndarray, int], np.ndarray], key: RandomKey, shots: int, rule: Roulette
+) -> Stats:
+    """`gradient_of` on a device: runs with the same place are made together.
+
+    Args:
+        whole: the program with places.
+        run: runs it: what it is given (the place of each site, then the turn) and number of runs to its outputs
+            `[runs, outputs]`.
+        key: a typed key, for the places.
+        shots: runs in all.
+        rule: share of the heavy tail, whether places are dealt out or drawn.
+
+    Returns:
+        Means and errors `[params]`.
+    """
+    rounds, size = _rounds(shots)
+    sites = len(whole.sites)
+    pilot = run(np.zeros(sites + 1), size)
+    drawn = _deal(whole, pilot, jax.random.split(key, rounds - 1), rule)
+    site, place, sign, _ = map(np.asarray, drawn)
+    given = np.zeros((site.size, sites + 1))
+    given[:, :-1] = np.where(site.reshape(-1, 1) == np.arange(sites)[None], place.reshape(-1, 1), 0)
+    given[:, -1] = np.where(site < sites, sign * np.pi / 2, 0.0).ravel()
+    outputs = np.zeros((site.size, pilot.shape[1]))
+    each, which = np.unique(given, axis=0, return_inverse=True)
+    for i, one in enumerate(each):
+        rows = np.nonzero(which.ravel() == i)[0]
+        outputs[rows] = run(one, len(rows))
+    return _assembled(whole, outputs.reshape(*site.shape, -1), drawn, rounds * size, rule)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _deal(whole: PlacedProgram, pilot: Array, keys: Array, rule: Roulette) -> tuple[Array, Array, Array, Array]:
+    """Places for all rounds but the pilot, by a law that it fits."""
+    law = _fit(whole, _output(whole, pilot), rule.heavy)
+    return jax.vmap(lambda key: _draw(law, key, len(pilot), rule.stratified))(keys)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _assembled(whole: PlacedProgram, outputs: Array, drawn: tuple, shots: int, rule: Roulette) -> Stats:
+    return _statistics(_values(whole, _output(whole, outputs), *drawn), shots, rule.stratified)
+
+
+def _rounds(shots: int) -> tuple[int, int]:
+    """Number of rounds, of which the first is the pilot, and runs of each."""
+    rounds = int(np.clip(shots // 250, 4, 25))
+    return rounds, max(2 * (shots // (2 * rounds)), 2)
+
+
+def _output(whole: PlacedProgram, x: Array) -> "_Output":
+    """Outputs of a device `[..., outputs]`, all finished."""
+    parts = [x[..., i] for i in range(x.shape[-1])]
+    parts[1 : 1 + len(whole.sites)] = [p.astype(int) for p in parts[1 : 1 + len(whole.sites)]]
+    return _Output(whole, Samples(tuple(parts), None, jnp.ones(x.shape[:-1], bool)))
 
 
 class _Output(eqx.Module):

@@ -42,9 +42,10 @@ def crosscheck(
         call = call.replace(f"{PARAMETER}({i})", double(value))
     with context(target=False, project=source.project) as simulator:
         evaluate(simulator, source)
-        for number, trial in ((shots, seed), (4 * shots, seed + 1)):  # few shots of a long tail may mislead
+        far = seed + 2**32  # shot i has the seed of the first one plus i
+        for number, trial in ((shots, seed), (4 * shots, far)):  # few shots of a long tail may mislead
             samples = simulator.run(call, number, seed=trial)
-            values = np.array([list(_flat(s)) for s in samples], float).reshape(number, len(exact))
+            values = np.array([list(flat(s)) for s in samples], float).reshape(number, len(exact))
             mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(number)
             z = (mean - exact) / np.maximum(spread, np.sqrt(np.abs(exact) + 1) / number)
             if np.max(np.abs(z), initial=0.0) <= LIMIT:
@@ -65,11 +66,11 @@ def _measured(program: Program) -> Program:
     return dataclasses.replace(program, body=program.body + ends, outputs=outputs, kind="results", register=())
 
 
-def _flat(sample: Any) -> Iterator[float]:
+def flat(sample: Any) -> Iterator[float]:
     """The numbers in what one shot returned; One counts 1."""
     if isinstance(sample, list | tuple):
         for part in sample:
-            yield from _flat(part)
+            yield from flat(part)
     elif isinstance(sample, bool | int | float):
         yield float(sample)
     else:

@@ -134,6 +134,8 @@ class _Explorer:
         self.at: dict[int, list[Configuration]] = {}
         self.updates: dict[int, dict[tuple[int, int], Expression]] = {}
         self.dependence: set[tuple[int, int]] = set()
+        self.rest: dict[str, tuple[int, ...]] = {}  # of a payload bit: the moments without it
+        self.records: dict[tuple[int, bool, str], op.Op] = {}
 
     def run(self) -> Graph:
         self.node(0, ())
@@ -276,8 +278,11 @@ class _Explorer:
     def blind(self, step: Measure | Toss, configuration: Configuration) -> Ops:
         """A measurement whose result only flows into averages, or nowhere."""
         monomials = self.payload.monomials
-        rest = tuple(monomials.index(tuple(n for n in m if n != step.target)) for m in monomials)
-        counted = any(step.target in m for m in monomials)
+        if step.target not in self.rest:
+            left = (tuple(n for n in m if n != step.target) for m in monomials)
+            self.rest[step.target] = tuple(monomials.index(m) for m in left)
+        rest = self.rest[step.target]
+        counted = rest != tuple(range(len(rest)))
         if counted:
             self.dependence |= set(enumerate(rest))
         if isinstance(step, Toss):
@@ -285,7 +290,10 @@ class _Explorer:
             return (self.toss(step, configuration, took, without),) if counted else ()
         (qubit,) = self.qubits((step.qubit,), configuration)
         if counted:
-            return (op.record(qubit, step.reset, rest),)
+            key = qubit, step.reset, step.target
+            if key not in self.records:
+                self.records[key] = op.record(qubit, step.reset, rest)
+            return (self.records[key],)
         return (op.reset(qubit) if step.reset else op.forget(qubit),)
 
     def update(self, pc: int, assign: Assign, configuration: Configuration) -> Ops:

@@ -27,7 +27,8 @@ from diffquantum.tidy import fold
 
 Monomial = tuple[str, ...]  # names in order, repeated for powers
 Polynomial = dict[Monomial, Expression]  # coefficients are expressions of control variables and parameters
-LARGEST = 48  # monomials
+LARGEST = 48  # products of payload variables
+MOMENTS = 128  # moments in all
 
 _ONE = Const(1.0)
 _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -102,7 +103,8 @@ def _closure(program: Program, payload: Payload) -> tuple[Monomial, ...]:
         if monomial in found:
             continue
         found.append(monomial)
-        if len(found) > LARGEST or len(monomial) > 6:
+        products = sum(len(m) > 1 for m in found)
+        if products > LARGEST or len(found) > MOMENTS or len(monomial) > 6:
             raise NotPolynomial(frozenset(monomial))
         for statement in statements:
             if statement.target in monomial and statement.target not in payload.control:

@@ -1,6 +1,7 @@
 """Mutated texts for the front ends: each gives a clear error or the right answer.
 
-Run as a program it prints one line for each case, so that whoever started it can stop it where a case takes too long:
+Run as a program it prints one line for each case, with its CPU seconds, so that whoever started it can stop it where a
+case takes too long:
 `python -m tests.diffquantum.fuzz qsharp 0 100`.
 """
 
@@ -9,6 +10,7 @@ import functools
 import random
 import re
 import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -200,7 +202,7 @@ def simulated(text: str, theta: np.ndarray) -> np.ndarray | None:
     pattern = rf"(%\w+) = call double @{compiler.PARAMETER}\(i64 (\d+)\)"
     try:
         shots = run_qir(re.sub(pattern, number, text), shots=SHOTS, seed=1, type="cpu")
-        return np.array([list(witness._flat(s)) for s in shots], float)
+        return np.array([list(witness.flat(s)) for s in shots], float)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # the simulator panics too
@@ -210,7 +212,9 @@ def simulated(text: str, theta: np.ndarray) -> np.ndarray | None:
 def main(kind: str, start: int, end: int) -> None:
     with shared_compilers():
         for number in range(start, end):
-            print(number, {"qsharp": qsharp, "qir": qir}[kind](number), flush=True)
+            start_time = time.process_time()
+            answer = {"qsharp": qsharp, "qir": qir}[kind](number)
+            print(number, answer, f"{time.process_time() - start_time:.2f} s", flush=True)
 
 
 if __name__ == "__main__":

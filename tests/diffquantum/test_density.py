@@ -293,3 +293,15 @@ def test_impossible_qubits():
     )
     with pytest.raises(ProgramError, match="impossible qubits"):
         Exact(Program("p", (), 2, (*body, Gate("x", (Var("k"),))), (Var("m"),), "bool"))
+
+
+def test_many_measured_bits():
+    """A counter of a loop beside sixty measured bits: averages, not one configuration a count."""
+    count = (Assign("n", Binary("add", Var("n"), Const(1))),)
+    turn = While((Gate("ry", (Const(0),), Parameter(0)), Measure(Const(0), "m")), Unary("not", Var("m")), count)
+    bits = tuple(Measure(Const(1 + i % 2), f"b{i}") for i in range(60))
+    body = (Assign("n", Const(0)), turn, Gate("x", (Const(1),)), *bits)
+    many = Program("Many", ("t",), 3, body, (Var("n"), *(Var(f"b{i}") for i in range(60))), "tuple")
+    exact = Exact(many)
+    assert "n" not in exact.payload.control
+    np.testing.assert_allclose(exact.means([1.0]), [1 / np.tan(0.5) ** 2, *(i % 2 == 0 for i in range(60))], atol=1e-12)
