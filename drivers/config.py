@@ -53,7 +53,7 @@ length = 0.2                        # name = "none" takes every step
 steps = 300
 ```
 
-`excited_states` takes `[excited]` (`states = 2`, `penalty`) in the place of `[trust]`.
+`excited_states` takes `[excited]` (`states = 2`, `penalty`) too.
 """
 
 import dataclasses
@@ -108,7 +108,7 @@ TIMES = {"time": None, "steps": None, "every": None, "checkpoint_every": 100, "i
 _WAVES = "lattice space hamiltonian sector ansatz signs sampler state"
 TABLES = {
     "ground_state": f"{_WAVES} optimizer precondition trust observe run",
-    "excited_states": f"{_WAVES} optimizer precondition excited observe run",
+    "excited_states": f"{_WAVES} optimizer precondition excited trust observe run",
     "dynamics": f"{_WAVES} integrator precondition observe run",
     "program": "program observable sampling optimizer run",
     "thermal": "lattice hamiltonian objective model driver run",
@@ -322,12 +322,12 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
         options |= reader.take("run", TIMES)
         integrator = reader.make("integrator", INTEGRATORS, "Heun")
         return TDVP(hamiltonian, integrator, metric, options.pop("imaginary")), thing, options
-    options |= reader.take("run", STEPS if levels else {**STEPS, "fresh": FRESH})
+    options |= reader.take("run", {**STEPS, "fresh": FRESH})
     optimizer = _optimizer(reader, options["steps"])
+    rules = {"trust": reader.make("trust", TRUST, "Trust"), "fresh": options.pop("fresh")}
     if levels:
-        return Excited(hamiltonian, optimizer, metric, penalty=levels["penalty"]), thing, options
-    trust = reader.make("trust", TRUST, "Trust")
-    return VMC(hamiltonian, optimizer, metric, trust=trust, fresh=options.pop("fresh")), thing, options
+        return Excited(hamiltonian, optimizer, metric, penalty=levels["penalty"], **rules), thing, options
+    return VMC(hamiltonian, optimizer, metric, **rules), thing, options
 
 
 def _sector(reader: _Reader, lattice: Any) -> Any:

@@ -7,15 +7,29 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from drivers.base import AbstractDriver, whole_steps
-from drivers.measure import check_job, energy_info, fresh_samples, observed, reseeded, settled
+from drivers.bounds import lower_bound
+from drivers.io.result import Status
+from drivers.measure import (
+    FRESH,
+    check_job,
+    check_rules,
+    energy_info,
+    fresh_samples,
+    observed,
+    real,
+    reseeded,
+    settled,
+)
 from drivers.subspace import Drawn, fidelity, levels, ratio
-from qml._core import tree
+from drivers.trust import Point, Reason, Trust, below_floor, copied, decide, propose, sentences
 from qml._core.errors import ConfigError, SpaceError
+from qml._core.precision import real_dtype
 from qml._core.types import Array
-from qml.estimate import AbstractPreconditioner, forces
+from qml.estimate import AbstractPreconditioner, diagnose
 from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
 
@@ -30,8 +44,10 @@ class Excited(AbstractDriver):
     $\psi_j(x)/\psi_i(x)\,\langle\psi_i/\psi_j\rangle_j$, a product of independent estimates: no bias, and no variance
     at the solution.
 
-    Each step records `energy` (one `Stats` entry a state), `v_score`, `overlap` (with the states before it, `lower`
-    first), `acceptance`, and `objective`, the sum of the energies. `result.final` is measured with fresh samples:
+    Every step of every state is judged before it is taken, as in `drivers.VMC`; what is predicted and found is the
+    energy with the penalties. Each step records `energy` (one `Stats` entry a state), `v_score`, `overlap` (with the
+    states before it, `lower` first), `acceptance`, whether the step of each state was `taken`, its `step_length` and
+    `step_effective`, and `objective`, the sum of the energies. `result.final` is measured with fresh samples:
     `energy` are the levels of the Hamiltonian in the span of all states, `lower` included, lowest first; `gap` their
     differences to the lowest, with errors that know what the levels share; `overlap` the squared overlaps.
 
@@ -42,6 +58,8 @@ class Excited(AbstractDriver):
         lower: states below those that are sought, held fixed.
         penalty: $a_{ij}$, larger than the gap; `None` follows the run: $2 \max(E_i - E_j,\, 2 r / n)$ with $n$ sites
             and the radius $r$ of the bound of the spectrum.
+        trust: the judge of the steps; `None` takes every step.
+        fresh: how many times the samples of a step the final numbers are made of, >= 1.
 
     Example:
         >>> import jax.numpy as jnp, optax, qml, drivers
@@ -64,6 +82,8 @@ class Excited(AbstractDriver):
     lower: Sequence[AbstractState] = ()
     penalty: float | int | Array | None = None
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
+    trust: Trust | None = eqx.field(default_factory=Trust)
+    fresh: int = eqx.field(default=FRESH, static=True)
 
     def plan(
         self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
@@ -73,7 +93,7 @@ class Excited(AbstractDriver):
         return driver if observe is None else dataclasses.replace(driver, observe=dict(observe)), whole_steps(steps)
 
     def init(self, thing: Any, key: Any) -> dict:
-        """The states with chains of their own, the memory of the optimiser for each, and the states below them."""
+        """The states with chains of their own, the memories and the guard of each, and the states below them."""
         states, lower = _several(thing), tuple(self.lower)
         for state in (*states, *lower):
             check_job(state, self.hamiltonian, self.observe)
@@ -84,13 +104,7 @@ class Excited(AbstractDriver):
                     expected="one space",
                     try_="one run of drivers.VMC for each space",
                 )
-        if not isinstance(self.optimizer, optax.GradientTransformation | optax.GradientTransformationExtraArgs):
-            raise ConfigError(
-                "The optimizer is no Optax optimiser.",
-                got=type(self.optimizer).__name__,
-                expected="an optax.GradientTransformation",
-                try_="optax.sgd(0.02), optax.adam(1e-3)",
-            )
+        check_rules(self.optimizer, self.fresh)
         if not states or (self.penalty is not None and not self.penalty > 0):
             raise ConfigError(
                 "There is nothing to do, or nothing that keeps the states apart.",
@@ -99,65 +113,104 @@ class Excited(AbstractDriver):
                 try_="penalty=None",
             )
         everyone = tuple(settled(_own_chains(s, i, key)) for i, s in enumerate((*lower, *states)))
-        return {
-            "states": everyone[len(lower) :],
-            "lower": everyone[: len(lower)],
-            "memory": tuple(self.optimizer.init(s.params) for s in states),
-            "metric": tuple(() if self.precondition is None else self.precondition.init(s.params) for s in states),
-            "scale": jnp.asarray(self.hamiltonian.bound()[1] / states[0].hilbert.n_sites),
-        }
+        floor = jax.device_put(np.array(lower_bound(self.hamiltonian).value, real_dtype()))
+        points = tuple(self._point(state, len(lower) + i, floor) for i, state in enumerate(everyone[len(lower) :]))
+        scale = jnp.asarray(self.hamiltonian.bound()[1] / states[0].hilbert.n_sites)
+        return {"points": points, "lower": everyone[: len(lower)], "scale": scale}
+
+    def _point(self, state: AbstractState, before: int, floor: Array) -> dict:
+        """One state with its memories; with a judge also what it remembers, and the penalties of its promise."""
+        metric = () if self.precondition is None else self.precondition.init(state.params)
+        point = {"state": state, "memory": self.optimizer.init(state.params), "metric": metric}
+        if self.trust is None:
+            return {**point, "floor": floor}
+        guard = {"guard": self.trust.init(), "anchor": copied(point), "promised": jnp.zeros((before,))}
+        return {**point, **guard, "floor": floor}
 
     def step(self, carry: dict) -> tuple[dict, dict]:
-        """Sample all states, then move each away from those before it and down."""
-        drawn = [s.sample() for s in (*carry["lower"], *carry["states"])]
-        first = len(carry["lower"])
-        locals_ = [self._local(one) for one in drawn]
+        """Sample all states, then move each away from those before it and down, if the step can be trusted."""
+        points, lower = carry["points"], carry["lower"]
+        drawn = [s.sample() for s in (*lower, *(p["state"] for p in points))]
+        locals_ = [one[0].local_values(self.hamiltonian, one[1]) for one in drawn]
         means = [jnp.real(one[1].mean(local)) for one, local in zip(drawn, locals_, strict=True)]
-        moved, memories, metrics, infos, norms, overlaps = [], [], [], [], [], []
-        for i, (memory, metric) in enumerate(zip(carry["memory"], carry["metric"], strict=True), first):
-            (state, samples), before, local = drawn[i], drawn[:i], locals_[i]
-            infos.append({**energy_info(state, samples, local), **observed(state, samples, self.observe)})
-            for j, other in enumerate(before):
-                strength = self._strength(means[i] - means[j], carry["scale"])
-                local = local + strength * ratio(other, drawn[i]) * other[1].mean(ratio(drawn[i], other))
-            gradient, metric = self._gradient(state, samples, local, metric)
-            update, memory = self.optimizer.update(gradient, memory, state.params)
-            moved.append(settled(state.with_params(optax.apply_updates(state.params, update))))
-            memories.append(memory)
-            metrics.append(metric)
-            norms.append(tree.norm(gradient))
-            row = [fidelity(other, drawn[i]) for other in before]
-            overlaps.append(jnp.stack([*row, *[jnp.zeros(())] * (len(drawn) - len(row))]))
-        info = {**jax.tree.map(lambda *a: jnp.stack(a), *infos), "update_norm": jnp.stack(norms)}
-        info = {**info, "overlap": jnp.stack(overlaps), "objective": jnp.sum(info["energy"].mean)}
-        below = tuple(settled(state) for state, _ in drawn[:first])
-        kept = {"states": tuple(moved), "lower": below, "memory": tuple(memories), "metric": tuple(metrics)}
-        return {**kept, "scale": carry["scale"]}, info
+        lengths: list = [0.0] * len(lower)
+        moved, infos = [], []
+        for i, point in enumerate(points, len(lower)):
+            strengths = [self._strength(means[i] - means[j], carry["scale"]) for j in range(i)]
+            strengths = jnp.stack(strengths) if strengths else jnp.zeros((0,))
+            new, info = self._move(point, drawn[i], locals_[i], drawn[:i], strengths, jnp.array(lengths))
+            row = [fidelity(other, drawn[i]) for other in drawn[:i]]
+            moved.append(new)
+            lengths.append(jnp.where(info["taken"], info["step_length"], 0.0) if self.trust is not None else 0.0)
+            infos.append({**info, "overlap": jnp.stack([*row, *[jnp.zeros(())] * (len(drawn) - len(row))])})
+        info = jax.tree.map(lambda *a: jnp.stack(a), *infos)
+        worst = jnp.argmax(info["status"])
+        info |= {"status": info["status"][worst], "reason": info["reason"][worst]}
+        below = tuple(settled(state) for state, _ in drawn[: len(lower)])
+        new = {"points": tuple(moved), "lower": below, "scale": carry["scale"]}
+        return new, {**info, "objective": jnp.sum(info["energy"].mean)}
+
+    def _move(
+        self, point: dict, one: Drawn, local: Array, before: Sequence[Drawn], strengths: Array, lengths: Array
+    ) -> tuple[dict, dict]:
+        """The next point of one state, and what to record; `lengths` are those of the steps of the states before it."""
+        state, samples = one
+        health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
+        info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
+        below = below_floor(info["energy"], point["floor"])
+
+        def pushed(there: Drawn, strengths: Array) -> Array:
+            """Local values of the penalty: what the projectors on the states before add."""
+            shares = [ratio(other, there) * other[1].mean(ratio(there, other)) for other in before]
+            return sum((a * share for a, share in zip(strengths, shares, strict=True)), start=jnp.zeros(()))
+
+        lowered = local + pushed(one, strengths)
+        change, memory, metric, extra = propose(self, state, samples, lowered, point)
+        if self.trust is None:
+            moved = settled(state.with_params(optax.apply_updates(state.params, change)))
+            status = jnp.where(below, int(Status.DIVERGED), int(Status.RUNNING))
+            reason = jnp.where(below, int(Reason.BELOW_BOUND), int(Reason.NONE))
+            new = {"state": moved, "memory": memory, "metric": metric, "floor": point["floor"]}
+            return new, {**info, **extra, "status": status, "reason": reason}
+        change, verdict = self.trust.judge(
+            state, samples, lowered, self.hamiltonian, change, lambda *there: pushed(there, strengths)
+        )
+        moved = settled(state.with_params(optax.apply_updates(state.params, change)))
+        here = {"state": state, "memory": point["memory"], "metric": point["metric"]}
+        there = {"state": moved, "memory": memory, "metric": metric}
+        checked = real(samples.statistics(local + pushed(one, point["promised"])))
+        energy = real(samples.statistics(lowered))
+        new, step = decide(self.trust, point, Point(here, there, checked, energy, verdict, below, health))
+        # the states before move too: a squared overlap changes by no more than the length of a step
+        guard = new["guard"]
+        guard = eqx.tree_at(lambda g: g.highest, guard, guard.highest + jnp.sum(strengths * lengths))
+        return {**new, "guard": guard, "promised": strengths}, {**info, **extra, **step}
 
     def final(self, carry: dict) -> dict:
-        """Levels, gaps and overlaps from fresh samples of all states."""
-        drawn = [fresh_samples(s) for s in (*carry["lower"], *carry["states"])]
-        infos = [{**energy_info(*one, self._local(one)), **observed(*one, self.observe)} for one in drawn]
+        """Levels, gaps and overlaps from fresh samples of all states, and the bound they must not fall below."""
+        states = (*carry["lower"], *(p["state"] for p in carry["points"]))
+        drawn = [fresh_samples(s, self.fresh) for s in states]
+        infos, flags = [], []
+        for state, samples in drawn:
+            local = state.local_values(self.hamiltonian, samples)
+            health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
+            infos.append({**energy_info(state, samples, local, health), **observed(state, samples, self.observe)})
+            flags.append(health.troubles)
         info = jax.tree.map(lambda *a: jnp.stack(a), *infos)
+        info |= {"troubles": jnp.any(jnp.stack(flags), axis=0), "lower_bound": carry["points"][0]["floor"]}
         if len(drawn) == 1:
             return info
         found = levels(self.hamiltonian, drawn)
         return {**info, "energy": found.energy, "gap": found.gap, "overlap": found.overlap, "single": info["energy"]}
 
+    def sentences(self) -> tuple[str, ...]:
+        """See `AbstractDriver.sentences`."""
+        return sentences(self.trust)
+
     def finish(self, thing: Any, carry: dict) -> Any:
         """The states, as they were given: one, or a list or tuple of them."""
-        states = carry["states"]
+        states = tuple(point["state"] for point in carry["points"])
         return states[0] if isinstance(thing, AbstractState) else type(thing)(states)
-
-    def _local(self, drawn: Drawn) -> Array:
-        return drawn[0].local_values(self.hamiltonian, drawn[1])
-
-    def _gradient(self, state: AbstractState, samples: Any, local: Array, metric: Any) -> tuple[Any, Any]:
-        if self.precondition is not None:
-            found, metric = self.precondition.step(state.ansatz, state.params, samples, local, metric)
-            return found.update, metric
-        half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
-        return jax.tree.map(lambda f: 2 * f, half), metric
 
     def _strength(self, gap: Array, scale: Array) -> Array:
         return 2 * jnp.maximum(gap, 2 * scale) if self.penalty is None else jnp.asarray(self.penalty)

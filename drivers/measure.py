@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from qml._core.errors import ConfigError, SpaceError
 from qml.estimate import Health, Samples, Stats, diagnose
@@ -46,6 +47,23 @@ def check_job(state: Any, hamiltonian: Any, observe: Mapping[str, Any]) -> None:
             expected="a Hermitian operator",
             try_="0.5 * (operator + operator.adjoint())",
         )
+
+
+def check_rules(optimizer: Any, fresh: Any) -> None:
+    """Check the settings that drivers of variational states share.
+
+    Raises:
+        ConfigError: the optimiser is not one of Optax, or the number of fresh samples is out of range.
+    """
+    if not isinstance(optimizer, optax.GradientTransformation | optax.GradientTransformationExtraArgs):
+        raise ConfigError(
+            "The optimizer is no Optax optimiser.",
+            got=type(optimizer).__name__,
+            expected="an optax.GradientTransformation",
+            try_="optax.sgd(0.02), optax.adam(1e-3)",
+        )
+    if isinstance(fresh, bool) or not isinstance(fresh, int) or fresh < 1:
+        raise ConfigError("Fresh samples are counted.", got=fresh, expected="an int >= 1", try_="fresh=4")
 
 
 def real(stats: Stats) -> Stats:

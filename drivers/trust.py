@@ -1,6 +1,7 @@
 """Which steps are taken: a proposed step is judged before it is made, and looked at again by the samples after it."""
 
 import enum
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from drivers.io.result import Status
+from drivers.rates import factor_info
 from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Bool, Float, Int, Params, PyTree
-from qml.estimate import AbstractPreconditioner, Health, Samples, Stats
+from qml.estimate import AbstractPreconditioner, Health, Samples, Stats, forces
 from qml.estimate.metric import turn
 from qml.estimate.trial import cap, reweigh
 from qml.state import AbstractState, MCState
@@ -53,6 +55,12 @@ SENTENCES = (
 PERSISTS = 5  # steps in a row that sampling may be in trouble
 _JUMP = 10.0  # error bars by which fresh samples may exceed what was promised
 _TARGET, _SOFTEST = 0.9, 1e-3  # of an adaptive shift: the ratio at which it stays, its smallest share of what was asked
+
+
+def sentences(trust: "Trust | None") -> tuple[str, ...]:
+    """Why a run with this judge may end, by the number of the reason."""
+    patience = PERSISTS if trust is None else trust.patience
+    return tuple(text.format(patience=patience) for text in SENTENCES)
 
 
 class Guard(eqx.Module):
@@ -162,9 +170,24 @@ class Trust(eqx.Module):
         return rule.with_shift(jnp.asarray(shift) * guard.stiffness), jnp.ones(())
 
     def judge(
-        self, state: AbstractState, samples: Samples, local: Array, hamiltonian: Any, change: Params
+        self,
+        state: AbstractState,
+        samples: Samples,
+        local: Array,
+        hamiltonian: Any,
+        change: Params,
+        further: Callable[[AbstractState, Samples], Array] | None = None,
     ) -> tuple[Params, Verdict]:
-        """Shorten a change of the parameters, and judge the step by the energy after it."""
+        """Shorten a change of the parameters, and judge the step by the energy after it.
+
+        Args:
+            state: before the step.
+            samples: of it.
+            local: local values of what is lowered, at the samples.
+            hamiltonian: an operator.
+            change: a tree like the parameters.
+            further: local values of what is lowered besides the operator, at samples with the state after the step.
+        """
         rows, local = _some(samples, local, self.share)
         turned = turn(state.ansatz, state.params, rows.x, change, state.chunk)
         turned = turned - rows.mean(turned)
@@ -174,7 +197,9 @@ class Trust(eqx.Module):
         slope, length = slope * scale, length * scale
         moved = state.with_params(tree.axpy(1.0, change, state.params))
         log_new = moved.log_psi(rows.x)
-        new = moved.local_values(hamiltonian, Samples(rows.x, rows.weights, log_new, rows.chains))
+        there = Samples(rows.x, rows.weights, log_new, rows.chains)
+        new = moved.local_values(hamiltonian, there)
+        new = new if further is None else new + further(moved, there)
         trial = reweigh(rows, log_new, local, new)
         sigma = jnp.sqrt(rows.mean(jnp.abs(local - rows.mean(local)) ** 2))
         rounding = 1e-9 * jnp.abs(rows.mean(local))
@@ -262,6 +287,80 @@ def rekeyed(point: dict, number: Array) -> dict:
         return point
     key = jax.random.fold_in(jax.random.clone(state.sampler_state.key), number)
     return {**point, "state": eqx.tree_at(lambda s: s.sampler_state.key, state, key)}
+
+
+def propose(driver: Any, state: AbstractState, samples: Samples, local: Array, carry: dict) -> tuple:
+    """What a driver with `optimizer`, `precondition` and `trust` would change.
+
+    Returns:
+        The change of the parameters, the new memories of optimiser and preconditioner, and what to record of the solve.
+    """
+    metric, rule, extra, scale = carry["metric"], driver.precondition, {}, 1.0
+    if driver.trust is not None:
+        rule, scale = driver.trust.damped(rule, carry["guard"])
+    if rule is None:
+        half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
+        gradient = jax.tree.map(lambda f: 2 * f, half)
+    else:
+        found, metric = rule.step(state.ansatz, state.params, samples, local, metric)
+        gradient = found.update
+        extra = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
+    change, memory = driver.optimizer.update(gradient, carry["memory"], state.params)
+    change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
+    return change, memory, metric, {**extra, **factor_info(memory), "update_norm": tree.norm(gradient)}
+
+
+class Point(NamedTuple):
+    """A proposed step: what is there before and after it, what fresh samples showed, and the verdict.
+
+    Args:
+        here: state and memories with the samples drawn.
+        there: the same after the step.
+        checked: what the promise of the step before is compared with.
+        energy: what the promise of this step is made from; the same where nothing but this state changed.
+        verdict: of the judge.
+        below: the energy breaks a rigorous bound.
+        health: of the samples.
+    """
+
+    here: dict
+    there: dict
+    checked: Stats
+    energy: Stats
+    verdict: Verdict
+    below: Array
+    health: Health
+
+
+def decide(trust: Trust, carry: dict, step: Point) -> tuple[dict, dict]:
+    """Go on, stay, or go back to the point before, and say so.
+
+    Args:
+        trust: the judge.
+        carry: has the `guard`, the `anchor` to go back to, and the `floor` of the energy.
+        step: what is decided on.
+
+    Returns:
+        The point to go on from, with its guard, anchor and floor, and what to record.
+    """
+    guard, verdict = carry["guard"], step.verdict
+    believed, doubt = trust.believed(guard, step.checked)
+    finite = tree.all_finite({n: step.there[n] for n in ("memory", "metric")})
+    taken = believed & verdict.taken & finite & ~step.below
+    reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
+    guard = trust.remember(guard, step.energy, verdict, believed, taken, step.health)
+    status, reason = trust.outcome(guard, reason, step.below, step.health)
+    again = rekeyed(chosen(believed, step.here, carry["anchor"]), guard.rejected)
+    point = chosen(taken, step.there, again)
+    anchor = chosen(taken, step.here, carry["anchor"])
+    info = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
+    new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
+    return new, {**info, "status": status, "reason": reason}
+
+
+def below_floor(energy: Stats, floor: Array) -> Array:
+    """Whether the energy lies more than five error bars below a rigorous lower bound."""
+    return energy.mean < floor - 5 * jnp.nan_to_num(energy.error, nan=jnp.inf) - 1e-9 * jnp.abs(floor)
 
 
 def _known(error: Array) -> Array:

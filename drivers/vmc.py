@@ -13,14 +13,11 @@ import optax
 from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
 from drivers.io.result import Status
-from drivers.measure import FRESH, check_job, energy_info, fresh_energy, observed, opened, settled
-from drivers.rates import factor_info
-from drivers.trust import PERSISTS, SENTENCES, Reason, Trust, chosen, copied, rekeyed
-from qml._core import tree
+from drivers.measure import FRESH, check_job, check_rules, energy_info, fresh_energy, observed, opened, settled
+from drivers.trust import Point, Reason, Trust, below_floor, copied, decide, propose, sentences
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
-from qml._core.types import Array
-from qml.estimate import AbstractPreconditioner, Samples, diagnose, forces
+from qml.estimate import AbstractPreconditioner, diagnose
 from qml.operator import AbstractOperator, PauliSum
 from qml.state import AbstractState, MCState
 
@@ -89,15 +86,7 @@ class VMC(AbstractDriver):
     def init(self, thing: Any, key: Any) -> dict:
         """The state, the optimiser's state, and the lower end of the spectrum's bound."""
         check_job(thing, self.hamiltonian, self.observe)
-        if not isinstance(self.optimizer, optax.GradientTransformation | optax.GradientTransformationExtraArgs):
-            raise ConfigError(
-                "The optimizer is no Optax optimiser.",
-                got=type(self.optimizer).__name__,
-                expected="an optax.GradientTransformation",
-                try_="optax.sgd(0.02), optax.adam(1e-3)",
-            )
-        if isinstance(self.fresh, bool) or not isinstance(self.fresh, int) or self.fresh < 1:
-            raise ConfigError("Fresh samples are counted.", got=self.fresh, expected="an int >= 1", try_="fresh=4")
+        check_rules(self.optimizer, self.fresh)
         state = opened(thing, key)
         memory = self.optimizer.init(thing.params)
         metric = () if self.precondition is None else self.precondition.init(thing.params)
@@ -114,8 +103,8 @@ class VMC(AbstractDriver):
         health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
         info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
         energy, floor = info["energy"], carry["floor"]
-        below = energy.mean < floor - 5 * jnp.nan_to_num(energy.error, nan=jnp.inf) - 1e-9 * jnp.abs(floor)
-        change, memory, metric, extra = self._propose(state, samples, local, carry)
+        below = below_floor(energy, floor)
+        change, memory, metric, extra = propose(self, state, samples, local, carry)
         if self.trust is None:
             status = jnp.where(below, int(Status.DIVERGED), int(Status.RUNNING))
             reason = jnp.where(below, int(Reason.BELOW_BOUND), int(Reason.NONE))
@@ -125,23 +114,8 @@ class VMC(AbstractDriver):
         change, verdict = self.trust.judge(state, samples, local, self.hamiltonian, change)
         moved = settled(state.with_params(optax.apply_updates(state.params, change)))
         there = {"state": moved, "memory": memory, "metric": metric}
-        return _decide(self.trust, carry, here, there, energy, verdict, below, health, {**info, **extra})
-
-    def _propose(self, state: AbstractState, samples: Samples, local: Array, carry: dict) -> tuple:
-        """The change of the parameters, the new memories, and what to record of the solve."""
-        metric, rule, extra, scale = carry["metric"], self.precondition, {}, 1.0
-        if self.trust is not None:
-            rule, scale = self.trust.damped(rule, carry["guard"])
-        if rule is None:
-            half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
-            gradient = jax.tree.map(lambda f: 2 * f, half)
-        else:
-            found, metric = rule.step(state.ansatz, state.params, samples, local, metric)
-            gradient = found.update
-            extra = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
-        change, memory = self.optimizer.update(gradient, carry["memory"], state.params)
-        change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
-        return change, memory, metric, {**extra, **factor_info(memory), "update_norm": tree.norm(gradient)}
+        new, step = decide(self.trust, carry, Point(here, there, energy, energy, verdict, below, health))
+        return new, {**info, **extra, **step}
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples, and the bound they must not fall below."""
@@ -152,8 +126,7 @@ class VMC(AbstractDriver):
 
     def sentences(self) -> tuple[str, ...]:
         """See `AbstractDriver.sentences`."""
-        patience = PERSISTS if self.trust is None else self.trust.patience
-        return tuple(text.format(patience=patience) for text in SENTENCES)
+        return sentences(self.trust)
 
     def facts(self, thing: AbstractState) -> dict:
         """See `AbstractDriver.facts`."""
@@ -171,22 +144,3 @@ class VMC(AbstractDriver):
     def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state with its last parameters and chains."""
         return carry["state"]
-
-
-def _decide(
-    trust: Trust, carry: dict, here: dict, there: dict, energy: Any, verdict: Any, below: Array, health: Any, info: dict
-) -> tuple[dict, dict]:
-    """Go on, stay, or go back to the point before, and say so."""
-    guard = carry["guard"]
-    believed, doubt = trust.believed(guard, energy)
-    finite = tree.all_finite({n: there[n] for n in ("memory", "metric")})
-    taken = believed & verdict.taken & finite & ~below
-    reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
-    guard = trust.remember(guard, energy, verdict, believed, taken, health)
-    status, reason = trust.outcome(guard, reason, below, health)
-    again = rekeyed(chosen(believed, here, carry["anchor"]), guard.rejected)
-    point = chosen(taken, there, again)
-    anchor = chosen(taken, here, carry["anchor"])
-    step = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
-    new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
-    return new, {**info, **step, "status": status, "reason": reason}

@@ -56,7 +56,7 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
         )
     info = dict(info)
     status, reason = (jnp.asarray(info.pop(name, 0), jnp.int32) for name in ("status", "reason"))
-    refused = ~jnp.asarray(info.get("taken", True), bool)  # the driver has seen to it: means may be NaN
+    refused = ~jnp.all(jnp.asarray(info.get("taken", True), bool))  # the driver has seen to it: means may be NaN
     carried, means = _inexact(layout.names, leaves)[1], _inexact(*_means(info))[1]
     finite = [jnp.all(jnp.isfinite(x)) for x in carried] + [jnp.all(jnp.isfinite(x)) | refused for x in means]
     finite = jnp.stack([*finite, jnp.array(True)])

@@ -36,9 +36,9 @@ def doubts(numbers: Mapping[str, Any], history: History | None = None) -> list[s
     else:
         found = _without_health(numbers)
     energy = numbers.get("energy")
-    if isinstance(energy, Stats) and "lower_bound" in numbers and energy.mean.ndim == 0:
-        floor, error = float(np.asarray(numbers["lower_bound"])), np.nan_to_num(float(energy.error))
-        if float(energy.mean) < floor - 5 * error - 1e-9 * abs(floor):
+    if isinstance(energy, Stats) and "lower_bound" in numbers:
+        floor, error = float(np.asarray(numbers["lower_bound"])), np.nan_to_num(np.asarray(energy.error))
+        if np.any(np.asarray(energy.mean) < floor - 5 * error - 1e-9 * abs(floor)):
             found.append(f"the energy lies below the rigorous bound {floor:.6g}; try another sampler")
     if history is not None and (text := consistency(history)):
         found.append(text)

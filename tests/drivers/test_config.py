@@ -193,8 +193,10 @@ def test_samplers_by_name():
 def test_excited_states():
     """The two lowest levels from a file; states of their own, that the written file makes again."""
     table = {**GROUND, "kind": "excited_states", "excited": {"penalty": 9.0}, "precondition": SPRING}
+    table = {**table, "trust": {"length": 0.1}, "run": {"steps": 3, "fresh": 6}}
     job = config.build({**table, "ansatz": {"dtype": "complex", "std": 0.3}})
     assert isinstance(job.driver, drivers.Excited) and job.driver.penalty == 9.0 and len(job.thing) == 2
+    assert job.driver.trust.length == 0.1 and job.driver.fresh == 6
     again = config.build(job.settings)
     kernels = [np.asarray(state.params["kernel"]) for state in (*job.thing, *again.thing)]
     assert np.array_equal(kernels[0], kernels[2]) and np.array_equal(kernels[1], kernels[3])
@@ -277,7 +279,7 @@ def test_program(tmp_path):
         ({**GROUND, "trust": {"share": 2.0}}, "share"),
         ({**GROUND, "excited": {}}, "key of a ground_state file"),
         ({**GROUND, "kind": "excited_states", "excited": {"states": 0}}, "counted"),
-        ({**GROUND, "kind": "excited_states", "trust": {}}, "key of a excited_states file"),
+        ({**GROUND, "kind": "excited_states", "integrator": {}}, "key of a excited_states file"),
         ({**GROUND, "optimizer": {"learning_rate": 0.1, "final_rate": 0.0}}, "positive number"),
         ({"kind": "custom"}, "made from Python"),
     ],

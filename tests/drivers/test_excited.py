@@ -1,5 +1,7 @@
 """Excited states and overlaps against exact diagonalisation and full sums."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,7 @@ def test_two_lowest_levels_at_once_and_one_above_a_given_state():
     assert abs(float(result.final["gap"].mean[0]) - gap) < 1e-2 * gap
     np.testing.assert_allclose(result.final["energy"].mean, EXACT[:2], atol=1e-2)
     assert float(result.final["overlap"][0, 1]) < 1e-4
+    assert result.history["taken"].mean() > 0.95 and result.status is drivers.Status.FINISHED
     assert result.history["energy"].shape == (150, 2) and result.history["overlap"].shape == (150, 2, 2)
     assert isinstance(result.state, list) and "gap" in str(result)
     driver = drivers.Excited(
@@ -95,13 +98,46 @@ def test_two_lowest_levels_at_once_and_one_above_a_given_state():
     assert abs(float(above.final["gap"].mean[0]) - gap) < 1e-2 * gap
 
 
+@pytest.mark.slow
+def test_a_rate_far_too_large_is_shortened_and_one_that_is_infinite_ends_the_run():
+    """Steps that overshoot are refused, and the run says so; without the judge it is lost at its first step."""
+    settings = {"precondition": qml.estimate.SR(shift=1e-3), "penalty": 8.0}
+    wild = drivers.Excited(ISING, optax.sgd(1e6), **settings).run([full(0), full(1)], steps=30)
+    taken = wild.history["taken"] == 1
+    assert taken.ndim == 2 and np.all(wild.history["step_length"][taken] <= 0.3 + 1e-12)
+    assert np.all(np.isfinite(wild.history["energy"])) and wild.history["energy"][-1, 0] < wild.history["energy"][0, 0]
+    assert wild.status is drivers.Status.FINISHED or "smaller learning rate" in wild.message
+    broken = drivers.Excited(ISING, optax.sgd(np.inf), **settings).run([full(0), full(1)], steps=30)
+    assert broken.status is drivers.Status.DIVERGED and "not finite" in broken.message and broken.steps == 5
+    lost = drivers.Excited(ISING, optax.sgd(np.inf), trust=None, **settings).run([full(0), full(1)], steps=3)
+    assert lost.status is drivers.Status.DIVERGED and lost.steps == 0
+
+
+@pytest.mark.slow
+def test_the_promise_of_a_step_is_what_the_next_one_finds():
+    """Full sums: the judge's energy after the step, penalty included, is exact where the states below stand still."""
+    below = full(0)
+    driver = drivers.Excited(ISING, optax.sgd(0.02), lower=(below,), penalty=3.0)
+    driver = dataclasses.replace(driver, precondition=qml.estimate.SR(shift=1e-3))
+    carry = driver.init([full(1)], None)
+    step = jax.jit(lambda carry: driver.step(carry))
+    for _ in range(3):
+        carry, info = step(carry)
+        assert bool(info["taken"][0])
+        moved = carry["points"][0]
+        psi, phi = moved["state"].to_array(), below.to_array()
+        found = jnp.vdot(psi, ISING.to_dense() @ psi).real + 3.0 * jnp.abs(jnp.vdot(phi, psi)) ** 2
+        before = float(info["energy"].mean[0] + 3.0 * info["overlap"][0, 0])
+        np.testing.assert_allclose(moved["guard"].highest, max(before, float(found)), rtol=1e-10)
+
+
 def test_chains_of_equal_keys_are_made_independent():
     driver = drivers.Excited(ISING, optax.sgd(0.01))
     carry = driver.init([sampled(0, 64), sampled(0, 64)], None)
-    one, two = (jax.random.key_data(s.sampler_state.key) for s in carry["states"])
+    one, two = (jax.random.key_data(s.sampler_state.key) for s in (p["state"] for p in carry["points"]))
     assert not np.array_equal(one, two)
     again = driver.init([sampled(0, 64), sampled(0, 64)], jax.random.key(5))
-    assert not np.array_equal(jax.random.key_data(again["states"][0].sampler_state.key), one)
+    assert not np.array_equal(jax.random.key_data(again["points"][0]["state"].sampler_state.key), one)
 
 
 def test_bad_input():
