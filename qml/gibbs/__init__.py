@@ -36,6 +36,7 @@ from qml.gibbs.structure import (
 )
 from qml.gibbs.tied import TiedGibbs, mean_state
 from qml.gibbs.traces import TraceFit, Traces, fit_traces
+from qml.gibbs.vectors import VectorGibbs
 from qml.gibbs.windows import Windowed, window_couplings
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "TiedGibbs",
     "TraceFit",
     "Traces",
+    "VectorGibbs",
     "Windowed",
     "brick_bases",
     "candidate_terms",

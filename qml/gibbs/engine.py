@@ -161,8 +161,14 @@ def density(strings: PauliStrings, theta: Array) -> Array:
     return blocks.joined(strings, shares[:, None, None] * each)
 
 
-def numbers(strings: PauliStrings, theta: Array) -> "Numbers":
-    """All that one eigendecomposition gives, block by block; not to be differentiated."""
+def numbers(strings: PauliStrings, theta: Array, squarings: int | None = None) -> "Numbers":
+    """All that one eigendecomposition gives, block by block, not to be differentiated; or that many squarings."""
+    if squarings is not None:
+        parts = blocks.blocks(strings, assemble(strings, theta))
+        states, each = jax.vmap(functools.partial(linalg.gibbs_by_products, squarings=squarings))(parts)
+        state = blocks.joined(strings, jax.nn.softmax(each)[:, None, None] * states)
+        logs, means = jax.nn.logsumexp(each), traces(strings, state)
+        return Numbers(state, logs, logs + theta @ means, means)
     levels, parts = jnp.linalg.eigh(blocks.blocks(strings, assemble(strings, theta)))
     lowest = jnp.min(levels)
     boltzmann = jnp.exp(lowest - levels)
@@ -260,11 +266,11 @@ def metric(strings: PauliStrings, state: Thermal, kind: str) -> Array:
     return jax.lax.scan(add, zero, jnp.arange(0, size, block))[0]
 
 
-def covariances(strings: PauliStrings, state: Thermal, matrix: Array) -> Array:
-    r"""Kubo-Mori covariance of every string with one Hermitian matrix, $-\partial \langle P_j \rangle$ along it."""
+def covariances(strings: PauliStrings, state: Thermal, matrix: Array, kind: str = "bkm") -> Array:
+    r"""Covariance of every string with a Hermitian matrix in a metric; bkm: $-\partial \langle P_j\rangle$ along it."""
     inner = state.vectors.conj().T @ matrix @ state.vectors
     mean = jnp.sum(state.weights * jnp.diagonal(inner).real)
-    inner = kernel(state, "bkm") * (inner - mean * jnp.eye(inner.shape[0], dtype=inner.dtype))
+    inner = kernel(state, kind) * (inner - mean * jnp.eye(inner.shape[0], dtype=inner.dtype))
     return traces(strings, state.vectors @ inner @ state.vectors.conj().T)
 
 

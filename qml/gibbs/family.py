@@ -135,10 +135,10 @@ def pull(tie: Array | None, values: Array) -> Array:
     return tie.T @ values @ tie if values.ndim == 2 else values @ tie
 
 
-def metric_product(model: AbstractLinear, state: engine.Thermal, direction: Array) -> Array:
-    """The Kubo-Mori metric of a solved state times a direction in the parameters, without the matrix of the metric."""
+def metric_product(model: AbstractLinear, state: engine.Thermal, direction: Array, kind: str = "bkm") -> Array:
+    """A metric of a solved state times a direction in the parameters, without the matrix of the metric."""
     matrix = engine.assemble(model.strings, push(model.tie, direction))
-    return pull(model.tie, engine.covariances(model.strings, state, matrix))
+    return pull(model.tie, engine.covariances(model.strings, state, matrix, kind))
 
 
 @linalg.jitted

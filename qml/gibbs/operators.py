@@ -1,30 +1,30 @@
 """Information metrics as linear operators of Lineax: dense, or by products alone."""
 
-import functools
 from typing import Any
 
 import jax
 
 from qml import linalg
-from qml._core.errors import ConfigError, unknown_name
+from qml._core.errors import unknown_name
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractLinear, metric_product, push
+from qml.gibbs.vectors import VectorGibbs
 
 
-def metric_operator(model: AbstractLinear, kind: str = "bkm", *, matrix_free: bool = False) -> Any:
+def metric_operator(model: AbstractLinear | VectorGibbs, kind: str = "bkm", *, matrix_free: bool = False) -> Any:
     r"""A metric in the couplings as a positive semidefinite operator, for the solvers of Lineax.
 
     Args:
-        model: the state.
+        model: the state; that of a `VectorGibbs` is known by products alone, from its random vectors.
         kind: see `PauliGibbs.metric`.
-        matrix_free: products with the matrix of the Kubo-Mori metric instead of that matrix, each at the cost of a few
-            products of matrices of the size of the space.
+        matrix_free: products instead of the matrix of the metric, each at the cost of a few products of matrices of
+            the size of the space (of products with vectors, for a `VectorGibbs`).
 
     Returns:
         A `lineax.MatrixLinearOperator` or `lineax.FunctionLinearOperator`.
 
     Raises:
-        ConfigError: no such metric, or products of another one than `"bkm"`.
+        ConfigError: no such metric.
 
     Example:
         >>> import jax.numpy as jnp, lineax as lx
@@ -39,18 +39,16 @@ def metric_operator(model: AbstractLinear, kind: str = "bkm", *, matrix_free: bo
 
     if kind not in engine.METRICS:
         unknown_name("metric", kind, engine.METRICS)
+    if isinstance(model, VectorGibbs):
+        return lx.FunctionLinearOperator(
+            model.products(kind), jax.eval_shape(lambda: model.theta), lx.positive_semidefinite_tag
+        )
     if not matrix_free:
         return lx.MatrixLinearOperator(model.metric_blocks(kind), lx.positive_semidefinite_tag)
-    if kind != "bkm":
-        raise ConfigError(
-            "Only the Kubo-Mori metric has products without its matrix.",
-            got=f"kind={kind!r}, matrix_free=True",
-            expected='kind="bkm"',
-            try_="matrix_free=False",
-        )
-    times = functools.partial(metric_product, model, _solved(model))
+    state = _solved(model)
+    times = jax.jit(lambda direction: metric_product(model, state, direction, kind))
     shape: Any = jax.eval_shape(lambda: model.params)
-    return lx.FunctionLinearOperator(jax.jit(times), shape, lx.positive_semidefinite_tag)
+    return lx.FunctionLinearOperator(times, shape, lx.positive_semidefinite_tag)
 
 
 @linalg.jitted

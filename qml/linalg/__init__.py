@@ -1,5 +1,6 @@
 """Functions of Hermitian matrices with safe derivatives, and BLAS held to one thread."""
 
+from qml.linalg.products import gibbs_by_products, squarings_for
 from qml.linalg.spectral import (
     expm_h,
     frechet,
@@ -16,11 +17,13 @@ __all__ = [
     "expm_h",
     "frechet",
     "gibbs",
+    "gibbs_by_products",
     "jitted",
     "log_partition",
     "logm_h",
     "one_thread",
     "spectral",
     "sqrtm_h",
+    "squarings_for",
     "trace_spectral",
 ]

@@ -21,11 +21,12 @@ def test_products(model):
     np.testing.assert_allclose(dense.as_matrix(), model.metric(), atol=1e-14)
     np.testing.assert_allclose(free.as_matrix(), model.metric(), atol=1e-13)
     np.testing.assert_allclose(metric_operator(model, "sld").as_matrix(), model.metric("sld"), atol=1e-14)
+    for kind in ("sld", "wy"):
+        product = metric_operator(model, kind, matrix_free=True).mv(jnp.arange(1.0, 1 + len(model.params)))
+        np.testing.assert_allclose(product, model.metric(kind) @ jnp.arange(1.0, 1 + len(model.params)), atol=1e-13)
 
 
 def test_bad_input():
     model = PauliGibbs(("X",))
     with pytest.raises(ConfigError, match="metric"):
         metric_operator(model, "bures")
-    with pytest.raises(ConfigError, match="Only the Kubo-Mori"):
-        metric_operator(model, "sld", matrix_free=True)
