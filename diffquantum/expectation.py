@@ -14,9 +14,10 @@ from diffquantum.ir import Program
 from diffquantum.probing import kept
 from diffquantum.simulate.density import Exact, Termination, never_ends
 from diffquantum.simulate.noise import Noise
+from diffquantum.simulate.whole import SOLVERS
 from diffquantum.transform.noisy import noisy
 from diffquantum.transform.simplify import number
-from qml._core.errors import ConfigError, ShapeError, SpaceError
+from qml._core.errors import ConfigError, ShapeError, SpaceError, unknown_name
 from qml._core.precision import require_x64
 from qml._core.types import Array
 
@@ -27,6 +28,7 @@ def expectation(
     shots: int | None = None,
     loops: Rule | None = None,
     noise: Noise | None = None,
+    solver: str = "gmres",
 ) -> "Expectation | SampledExpectation":
     r"""The expected value of a program as a function of its parameters.
 
@@ -43,6 +45,8 @@ def expectation(
             `ExitMean` (along the trajectories of the simulator), `Regenerative` or `FiniteDifference`; `None` is
             `Roulette()`.
         noise: what follows every gate, exactly or as part of the program that is run; `None` is nothing.
+        solver: "gmres" or "anderson": how loops are solved exactly where more directions are reached than can be
+            stored; else they are solved directly. Either way the residual is checked, and NaN where it is large.
 
     Returns:
         `Expectation`, called with theta `[params]`; or with `shots` an object called with theta and a key, and its
@@ -77,7 +81,9 @@ def expectation(
             try_="expectation(program, observable, shots=1000, loops=...)",
         )
     require_x64("An exact expectation")
-    return Expectation(program, terms, noise)
+    if solver not in SOLVERS:
+        unknown_name("solver", solver, SOLVERS)
+    return Expectation(program, terms, noise, solver)
 
 
 def _terms(program: Program, observable: Any) -> tuple[tuple[str, ...], Array] | None:
@@ -105,12 +111,19 @@ class Expectation:
         program: the program.
         terms: strings and coefficients of the observable, or `None`.
         noise: what follows every gate.
+        solver: see `expectation`.
     """
 
-    def __init__(self, program: Program, terms: tuple[tuple[str, ...], Array] | None, noise: Noise | None = None):
+    def __init__(
+        self,
+        program: Program,
+        terms: tuple[tuple[str, ...], Array] | None,
+        noise: Noise | None = None,
+        solver: str = "gmres",
+    ):
         self.program = program
         strings, self.coefficients = terms or (("",), jnp.ones(1))
-        self.exact = Exact(program, (number(program),), noise=noise, strings=strings)
+        self.exact = Exact(program, (number(program),), noise=noise, strings=strings, solver=solver)
         self.arrays = {name: jnp.asarray(a) for name, a in self.exact.arrays().items()}
         self.function = jax.jit(self._value)
 

@@ -56,6 +56,7 @@ class Exact:
         noise: what follows every gate.
         strings: Pauli strings on the register, each a word of I, X, Y, Z; the means of the outputs are taken with each.
         inputs: whether the register may start in any state, not only |0...0>; see `heisenberg`.
+        solver: "gmres" or "anderson", where too many directions are reached to store them.
 
     Raises:
         UnsupportedError: too many qubits, or a control variable with too many values.
@@ -70,6 +71,7 @@ class Exact:
         noise: Noise | None = None,
         strings: tuple[str, ...] = ("",),
         inputs: bool = False,
+        solver: str = "gmres",
     ):
         self.program = program
         self.payload: Payload = analyse(program, program.outputs if outputs is None else outputs)
@@ -88,7 +90,7 @@ class Exact:
                 expected=f"at most {MOST_QUBITS}, or more of which most are in |0> most of the time",
                 try_="expectation(program, observable, shots=1000)",
             )
-        self.whole = Whole(self.graph, len(self.payload.monomials)) if self.system is None else None
+        self.whole = Whole(self.graph, len(self.payload.monomials), solver) if self.system is None else None
         if self.system is not None:
             self.check(len(program.parameters))
         self.reading = {} if self.system is None else _reading(reach, self.system, self.letters)

@@ -1,7 +1,9 @@
 r"""Programs that reach too many directions to store a basis: matrix-free, on all $4^n$ components.
 
 Some nodes are cut so that no cycle is left. One sweep carries states from the cuts through the acyclic rest back to the
-cuts; $x = b + S(\theta)\, x$ is solved by GMRES, and its derivatives by GMRES with the transposed sweep.
+cuts; $x = b + S(\theta)\, x$ is solved by GMRES or Anderson acceleration, and its derivatives likewise with the
+transposed sweep. The residual of the result is the certificate: not a number where it is
+large.
 """
 
 import functools
@@ -18,6 +20,8 @@ from diffquantum.simulate.graph import Edge, Graph
 
 RESIDUAL = 1e-9  # relative residual a solution must reach
 TURNS = 400  # sweeps whose growth is looked at
+SOLVERS = ("gmres", "anderson")
+WINDOW, MOST = 12, 3600  # earlier iterates that Anderson acceleration mixes, and sweeps at most
 
 
 class Whole:
@@ -26,10 +30,11 @@ class Whole:
     Args:
         graph: the explored program.
         moments: number of moments.
+        solver: "gmres" or "anderson".
     """
 
-    def __init__(self, graph: Graph, moments: int):
-        self.graph, self.moments = graph, moments
+    def __init__(self, graph: Graph, moments: int, solver: str = "gmres"):
+        self.graph, self.moments, self.solver = graph, moments, solver
         self.cuts = _cuts(graph)
         self.shape = (len(self.cuts), moments, *(4,) * len(graph.qubits))
         flow = networkx.DiGraph((e.source, e.target) for e in graph.edges if e.target not in self.cuts)
@@ -162,26 +167,79 @@ def _host(whole: Whole, numbers: np.ndarray, right: np.ndarray) -> np.ndarray:
         x = v.reshape(whole.shape)
         return (x - whole.sweep(numbers, x, None, np)[0]).ravel()
 
-    size = right.size
-    system = scipy.sparse.linalg.LinearOperator((size, size), matvec=matvec, dtype=float)  # type: ignore[call-arg]
-    x = scipy.sparse.linalg.gmres(system, right.ravel(), rtol=1e-13, atol=0.0, restart=60, maxiter=60)[0]
+    if whole.solver == "anderson":
+        x = _anderson_host(matvec, right.ravel())
+    else:
+        system: Any = scipy.sparse.linalg.LinearOperator((right.size,) * 2, matvec=matvec, dtype=float)  # type: ignore
+        x = scipy.sparse.linalg.gmres(system, right.ravel(), rtol=1e-13, atol=0.0, restart=60, maxiter=60)[0]
     error = np.linalg.norm(right.ravel() - matvec(x))
     good = error <= RESIDUAL * np.linalg.norm(right.ravel())
     return x.reshape(whole.shape) if good else np.full(whole.shape, np.nan)
 
 
+def _anderson_host(matvec: Any, right: np.ndarray) -> np.ndarray:
+    """`anderson` in NumPy."""
+    x, r, dx, dr = right, right - matvec(right), [], []
+    goal = 1e-13 * np.linalg.norm(right)
+    for _ in range(MOST):
+        if not np.linalg.norm(r) > goal:
+            break
+        step = x + r
+        if dr:
+            gamma = np.linalg.lstsq(np.stack(dr, axis=1), r, rcond=None)[0]
+            step = step - np.stack(dx, axis=1) @ gamma - np.stack(dr, axis=1) @ gamma
+        left = right - matvec(step)
+        dx, dr = [*dx, step - x][-WINDOW:], [*dr, left - r][-WINDOW:]
+        x, r = step, left
+    return x
+
+
 def _traced(whole: Whole, numbers: Any, right: Any) -> Any:
-    """GMRES in JAX, with derivatives of any order; not a number where the residual stays too large."""
+    """The solution in JAX, with derivatives of any order; not a number where the residual stays too large."""
 
     def matvec(x: Any) -> Any:
         return x - whole.sweep(numbers, x, None, jnp)[0]
 
     def solve(apply: Any, y: Any) -> Any:
-        x = gmres(apply, y, tol=1e-13, atol=0.0, restart=60, maxiter=60, solve_method="batched")[0]
+        if whole.solver == "anderson":
+            x = anderson(apply, y)
+        else:
+            x = gmres(apply, y, tol=1e-13, atol=0.0, restart=60, maxiter=60, solve_method="batched")[0]
         error = jnp.linalg.norm((y - apply(x)).ravel())
         return jnp.where(error <= RESIDUAL * jnp.linalg.norm(y.ravel()), x, jnp.nan)
 
     return lax.custom_linear_solve(matvec, right, solve, solve)
+
+
+def anderson(apply: Any, right: Any, window: int = WINDOW, tolerance: float = 1e-13) -> Any:
+    r"""The solution of $A x = b$, $A = 1 - S$, by Anderson acceleration of the turns $x \to b + S x$.
+
+    $x_{k+1} = x_k + r_k - (\Delta X + \Delta R)\,\gamma$ with $\gamma$ the least squares solution of
+    $\Delta R\,\gamma = r_k$, $r = b - A x$, over the last changes of $x$ and $r$.
+
+    Args:
+        apply: $A$.
+        right: $b$.
+        window: number of changes.
+        tolerance: residual to reach, relative to $b$.
+
+    Source: Walker and Ni, SIAM J. Numer. Anal. 49, 1715 (2011).
+    """
+    goal = tolerance * jnp.linalg.norm(right.ravel())
+
+    def turn(carry: tuple) -> tuple:
+        k, x, r, dx, dr = carry
+        gamma = jnp.linalg.lstsq(dr.T, r.ravel())[0]
+        new = x + r - ((dx + dr).T @ gamma).reshape(x.shape)
+        left = right - apply(new)
+        at = k % window
+        return k + 1, new, left, dx.at[at].set((new - x).ravel()), dr.at[at].set((left - r).ravel())
+
+    def going(carry: tuple) -> Any:
+        return (carry[0] < MOST) & (jnp.linalg.norm(carry[2].ravel()) > goal)
+
+    none = jnp.zeros((window, right.size), right.dtype)
+    return lax.while_loop(going, turn, (jnp.array(0), right, right - apply(right), none, none))[1]
 
 
 def largest(matvec: Any, vector: np.ndarray, size: int) -> float:

@@ -32,7 +32,7 @@ from diffquantum.transform.simplify import names as names_of
 from qml._core.errors import ConfigError, unknown_name
 
 
-def derivative(program: Program, parameter: int | str, loops: Roulette | None = None) -> Program:
+def derivative(program: Program, parameter: int | str, loops: Roulette | None = None, gadget: str = "shift") -> Program:
     r"""The derivative program $\partial P / \partial\theta_j$.
 
     Its mean (the mean of its output times the observable, if the program has a register) is $\partial
@@ -43,13 +43,16 @@ def derivative(program: Program, parameter: int | str, loops: Roulette | None = 
         program: a program; outputs that depend on the parameter directly are differentiated too.
         parameter: number or name of the parameter.
         loops: where to insert the shift; `None` is `Roulette()`, which chooses for the program.
+        gadget: what goes in: "shift", the angle moved by pi/2; or "commutator", an exchange with a qubit in the state
+            that the generator stands for, which needs no shift of the angle but one qubit more and four times the
+            variance (`transform.rules.commutator` is the same for any generator).
 
     Returns:
         A program that returns one number: value times weight (of a program without outputs: the weight), or a tuple
         of such.
 
     Raises:
-        ConfigError: there is no such parameter, or the law misses occurrences.
+        ConfigError: there is no such parameter or gadget, or the law misses occurrences.
         DifferentiationError: a parameter reaches a condition.
 
     Example:
@@ -64,8 +67,10 @@ def derivative(program: Program, parameter: int | str, loops: Roulette | None = 
     Source: Zhu et al., arXiv 2004.01122 (rules); Fang et al., arXiv 2211.04507 (unbounded loops).
     """
     j = parameter_number(program, parameter)
+    if gadget not in ("shift", "commutator"):
+        unknown_name("gadget", gadget, ("shift", "commutator"))
     label = "".join(c if c.isalnum() else "_" for c in program.parameters[j]).strip("_")
-    out, _ = _transform(program, (j,), loops)
+    out, _ = _transform(program, (j,), loops, gadget == "commutator")
     return dataclasses.replace(out, name=f"{program.name}_d_{label}")
 
 
@@ -171,7 +176,9 @@ class _Rules:
         return tuple(Assign(dx, slope) for dx, slope in moves)
 
 
-def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | None) -> tuple[Program, Insertion]:
+def _transform(
+    program: Program, parameters: tuple[int, ...], loops: Roulette | None, exchanged: bool = False
+) -> tuple[Program, Insertion]:
     """The derivative program for some parameters, and how it inserts."""
     check(program)
     types = variable_types(program)
@@ -192,6 +199,8 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
     direct = any(not is_zero(slope) for value in values for slope in probe.jacobian(value))
     law = _law(loops, len(sites), any(sites), direct)
     insertion = Insertion(law, program.qubits, *variables_)
+    if exchanged:
+        insertion = dataclasses.replace(insertion, copy=program.qubits + 1)
     rules = dataclasses.replace(probe, insertion=insertion)
     start = [Assign(t, ZERO) for table in tangents for t in table.values()]
     start += [*(insertion.start() if sites else ()), *(Assign(s, ZERO) for s in slopes if sites)]
@@ -201,7 +210,7 @@ def _transform(program: Program, parameters: tuple[int, ...], loops: Roulette | 
     out = Program(
         name=program.name,
         parameters=program.parameters,
-        qubits=program.qubits + bool(sites),
+        qubits=program.qubits + bool(sites) * (1 + exchanged),
         body=(*start, *rules.d(program.body)),
         outputs=outputs,
         kind="double" if len(outputs) == 1 else "tuple",

@@ -11,7 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffquantum.ir import Assign, Binary, Block, Const, Expression, Gate, If, Index, Measure, Select, Unary, Var
+from diffquantum.ir import (
+    Assign,
+    Binary,
+    Block,
+    Const,
+    Expression,
+    Gate,
+    If,
+    Index,
+    Measure,
+    Reset,
+    Select,
+    Unary,
+    Var,
+)
+from diffquantum.transform.rules import exchange
 from diffquantum.transform.shift import shifted
 from diffquantum.transform.simplify import ONE, ZERO
 from qml._core.errors import ConfigError
@@ -140,6 +155,7 @@ class Insertion:
         weight: float variable, 1/probability of what has been decided so far, with the sign of the shift.
         thrown: bool variable, the last throw of the coin.
         level: float variable, the baseline of the occurrence that fired; unused without baselines.
+        copy: the qubit that the rotation is exchanged with, |0> before and after; `None` shifts the angle instead.
     """
 
     law: Roulette
@@ -149,6 +165,7 @@ class Insertion:
     weight: str
     thrown: str
     level: str
+    copy: int | None = None
 
     def start(self) -> Block:
         """The statements at the start of a run."""
@@ -168,21 +185,27 @@ class Insertion:
         loss = tuple(1 / (1 - h) if h < 1 else 1.0 for h in hazards)
         later = Select(Binary("lt", Var(self.occurrence), Const(last)), _next(Var(self.occurrence)), Const(last))
         level = (Assign(self.level, self._entry(self.law.baseline)),) if self.law.baseline else ()
+        half = 1.0 if self.copy is None else 2.0  # a shift has a half in its rule, and the coin of the sign another
         fire = (
             Assign(self.fired, Const(True)),
             *level,
             *on_fire,
-            self._scale(self._entry(tuple(1 / h for h in hazards))),
+            self._scale(self._entry(tuple(half / h for h in hazards))),
             *self._throw(Const(math.pi / 2)),
             If(
                 Var(self.thrown),
-                (shifted(gate, +1),),
-                (shifted(gate, -1), Assign(self.weight, Unary("neg", Var(self.weight)))),
+                self._moved(gate, +1),
+                (*self._moved(gate, -1), Assign(self.weight, Unary("neg", Var(self.weight)))),
             ),
         )
         go_on = (self._scale(self._entry(loss)), *((Assign(self.occurrence, later),) if last else ()))
         throw = self._throw(self._entry(tuple(2 * math.asin(math.sqrt(h)) for h in hazards)))
         return If(Unary("not", Var(self.fired)), (*throw, If(Var(self.thrown), fire, go_on)))
+
+    def _moved(self, gate: Gate, sign: int) -> Block:
+        if self.copy is None:
+            return (shifted(gate, sign),)
+        return (*exchange(gate, self.copy, self.coin, sign), Reset(Const(self.copy)))
 
     def _entry(self, table: tuple[float, ...]) -> Expression:
         return Index(table, Var(self.occurrence)) if len(set(table)) > 1 else Const(table[0])

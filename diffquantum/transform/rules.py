@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffquantum.ir import Block, Const, Gate
+from diffquantum.ir import ROTATIONS, Block, Const, Expression, Gate
 from qml._core.errors import ConfigError
 
 
@@ -98,9 +98,46 @@ def commutator(target: Sequence[int], copy: Sequence[int], switch: int, sign: in
             expected="different qubits, as many in copy as in target, and sign 1 or -1",
             try_="commutator((0,), (1,), 2, +1)",
         )
-    c = Const(switch)
+    return _swapped(tuple(map(Const, target)), tuple(map(Const, copy)), Const(switch), sign)
+
+
+def _swapped(target: Sequence[Expression], copy: Sequence[Expression], c: Expression, sign: int) -> Block:
     swaps: list[Gate] = []
-    for a, b in zip(map(Const, target), map(Const, copy)):
+    for a, b in zip(target, copy, strict=True):
         swaps += [Gate("cx", (b, a)), Gate("ccx", (c, a, b)), Gate("cx", (b, a))]
     turn = Gate("rx", (c,), Const(sign * math.pi / 2))  # the switch is |+> : on S = -1 the turn goes the other way
     return (Gate("h", (c,)), *swaps, turn, *swaps, Gate("h", (c,)))
+
+
+def exchange(gate: Gate, copy: int, switch: int, sign: int) -> Block:
+    r"""The gadget for a rotation $e^{-i\phi P/2}$: then $f'(\phi) = f_+ - f_-$.
+
+    In the basis where $P$ is Z on the last qubit, the state $(1 + P)/2$ is |0>: one qubit is enough as a copy.
+
+    Args:
+        gate: the rotation.
+        copy: a qubit in |0>; what it holds afterwards is not needed.
+        switch: one more qubit, |0> before and after.
+        sign: +1 or -1.
+
+    Returns:
+        The statements.
+
+    Example:
+        >>> from diffquantum.ir import Const, Gate, Parameter
+        >>> from diffquantum.transform.rules import exchange
+        >>> [s.name for s in exchange(Gate("rx", (Const(0),), Parameter(0)), 1, 2, +1)]
+        ['h', 'h', 'cx', 'ccx', 'cx', 'rx', 'cx', 'ccx', 'cx', 'h', 'h']
+
+    Source: as `commutator`.
+    """
+    last = gate.qubits[-1]
+    there: list[Gate] = []
+    for letter, q in zip(ROTATIONS[gate.name], gate.qubits):
+        there += [Gate(name, (q,)) for name in {"X": ("h",), "Y": ("s_adj", "h"), "Z": ()}[letter]]
+    there += [Gate("cx", (q, last)) for q in gate.qubits[:-1]]
+    back = [Gate(_INVERSE.get(g.name, g.name), g.qubits) for g in reversed(there)]
+    return (*there, *_swapped((last,), (Const(copy),), Const(switch), sign), *back)
+
+
+_INVERSE = {"s_adj": "s"}

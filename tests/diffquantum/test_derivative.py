@@ -1,16 +1,19 @@
 """The exact mean of a derivative program is the exact gradient."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from diffquantum import expectation
-from diffquantum.ir import Assign, Binary, Const, Gate, Measure, Parameter, Program, Reset, Unary, Var, While
+from diffquantum.ir import Assign, Binary, Const, Gate, Measure, Parameter, Program, Reset, Select, Unary, Var, While
 from diffquantum.simulate.density import Exact
 from diffquantum.simulate.shots import sample
 from diffquantum.transform import Roulette, derivative
 from diffquantum.transform.derivative import gradient_program
+from qml._core.errors import ConfigError
 from qml.operator import PauliSum
 from tests.helpers import programs as lib
 
@@ -31,6 +34,30 @@ def test_mean_of_the_derivative_program_is_the_gradient(name):
 def test_any_law_and_any_baseline_give_the_same_mean(law):
     slope = lib.closed_gradient("T01_GeoCount", [1.0])[0]
     assert abs(Exact(derivative(lib.GEOMETRIC, 0, law)).means([1.0])[0] - slope) < 1e-8
+
+
+def test_commutator_gadget():
+    """Exchange with a prepared qubit instead of a shift: the same mean, four times the second moment."""
+    z = dataclasses.replace(lib.RUS, outputs=(Select(lib.RUS.outputs[0], Const(-1.0), Const(1.0)),), kind="double")
+    law, theta = Roulette((0.1,)), [1.0, 0.7]
+    for j in range(2):
+        squares = []
+        for gadget in ("shift", "commutator"):
+            d = derivative(z, j, law, gadget)
+            (out,) = d.outputs
+            mean, square = Exact(d, (out, Binary("mul", out, out))).means(theta)
+            assert abs(mean + 2 * lib.reference()["T02_RusZ"]["gradient"][j]) < 1e-9
+            squares.append(square)
+        assert abs(squares[1] / squares[0] - 4) < 1e-9
+    body = (Gate("ry", (Const(0),), Const(1.1)), Gate("ryy", (Const(1), Const(0)), Parameter(0)))
+    body = (*body, Gate("rxx", (Const(0), Const(1)), Parameter(0)), Measure(Const(1), "m"))
+    two = Program("Two", ("t",), 2, body, (Var("m"),), "result")
+    mean = Exact(two).means
+    difference = (mean([0.5 + 1e-5]) - mean([0.5 - 1e-5])) / 2e-5
+    assert abs(Exact(derivative(two, 0, gadget="commutator")).means([0.5]) - difference) < 1e-9
+    assert abs(difference) > 0.05
+    with pytest.raises(ConfigError, match="gadget"):
+        derivative(two, 0, gadget="other")
 
 
 def test_gradient_program():
