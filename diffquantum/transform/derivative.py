@@ -198,9 +198,7 @@ def _transform(
         values = [number(program)]
     direct = any(not is_zero(slope) for value in values for slope in probe.jacobian(value))
     law = _law(loops, len(sites), any(sites), direct)
-    insertion = Insertion(law, program.qubits, *variables_)
-    if exchanged:
-        insertion = dataclasses.replace(insertion, copy=program.qubits + 1)
+    insertion = Insertion(law, program.qubits, *variables_, copy=program.qubits + 1 if exchanged else None)
     rules = dataclasses.replace(probe, insertion=insertion)
     start = [Assign(t, ZERO) for table in tangents for t in table.values()]
     start += [*(insertion.start() if sites else ()), *(Assign(s, ZERO) for s in slopes if sites)]

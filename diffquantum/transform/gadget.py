@@ -7,7 +7,7 @@ last entry repeats for ever, and a run weighted with $\pm 1/\mu(k)$ is unbiased 
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -165,7 +165,7 @@ class Insertion:
     weight: str
     thrown: str
     level: str
-    copy: int | None = None
+    copy: int | None = field(default=None, kw_only=True)
 
     def start(self) -> Block:
         """The statements at the start of a run."""
