@@ -5,7 +5,7 @@ $\partial_{W_{ij}}\log\psi = a_i\,g_j$ with $g = \partial\log\psi/\partial y$. I
 elementwise product of two Gram matrices, $(a a^T) \circ (g g^T)$: $N_s^2 (n + m)$ operations in place of $N_s^2\, n m$.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from qml.estimate.samples import Samples
 
 _INLINED = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 GROUP = 2**30  # bytes of derivatives held at once
+_LARGE = 2**26  # bytes of a kernel of which one share is made after the other
 _VIEWS = ("reshape", "broadcast_in_dim", "convert_element_type", "squeeze", "copy")
 
 
@@ -133,26 +134,52 @@ def _raw(
         chunk_of_layers = rows_at_once(probe, x, chunk=chunk)
         layers = map_chunks(lambda x: _layers(ansatz, params, x, found), x, chunk=chunk_of_layers)
         for i, (activation, cotangents) in zip(found, layers, strict=True):
-            total = total + _share(activation, jnp.moveaxis(cotangents, 1, 0), jnp.iscomplexobj(leaves[i]))
 
-    def share(group: list[int]) -> Array:
+            def plus(t: Any, a: Array = activation, g: Array = cotangents, i: int = i) -> Any:
+                return t + _share(a, jnp.moveaxis(g, 1, 0), jnp.iscomplexobj(leaves[i]))
+
+            large = isinstance(total, Array) and 8 * total.size > _LARGE  # small ones are fused with each other
+            total = _in_turn(plus, total) if large else plus(total)
+    others = [i for i in range(len(leaves)) if i not in found]
+    if not others:
+        return total
+
+    def share(group: list[int]) -> list[Array]:
         few, held = part(ansatz, params, group)
         rows = derivatives(few, held, x, chunk)
         if scale is not None:
             rows = rows.scaled(realify([jax.tree.leaves(scale)[i] for i in group])[0])
-        upper = rows.gram()
-        return (jnp.triu(upper) + jnp.triu(upper, 1).T).reshape((components, x.shape[0]) * 2)
+        return list(rows.blocks().values())
 
-    for n, group in enumerate(
-        groups_of(leaves, [i for i in range(len(leaves)) if i not in found], len(x) * components)
-    ):
-        if n == 0:
-            total = total + share(group)
-            continue
-        # one group after another: XLA would take all derivatives first and hold them; a branch waits for the sum so far
-        known = total.reshape(-1)[0] == total.reshape(-1)[0]  # a NaN stays one
-        total = jax.lax.cond(known, lambda t, group=group: t + share(group), lambda t: t, total)
-    return total
+    first, *groups = groups_of(leaves, others, len(x) * components)
+    blocks = share(first)
+    if found:
+        blocks = [a + b for a, b in zip(_blocks(total), blocks, strict=True)]
+    for group in groups:
+        blocks = _in_turn(lambda t, group=group: [a + b for a, b in zip(t, share(group), strict=True)], blocks)
+    return _whole(blocks)
+
+
+def _in_turn(plus: Callable[[Any], Any], total: Any) -> Any:
+    """A sum and one more share, after the shares before it: XLA would make all shares first, and hold them; a branch
+    waits for the sum so far."""
+    first = jax.tree.leaves(total)[0].reshape(-1)[0]
+    return jax.lax.cond(first == first, plus, lambda t: t, total)  # a NaN stays one
+
+
+def _blocks(whole: Array) -> list[Array]:
+    """Blocks `[samples, samples]` of pairs of components, the first not after the second."""
+    components = whole.shape[0]
+    return [whole[i, :, j] for i in range(components) for j in range(i, components)]
+
+
+def _whole(blocks: list[Array]) -> Array:
+    """`[components, samples, components, samples]` of blocks, of which those on the diagonal may be upper triangles."""
+    diagonal = [jnp.triu(block) + jnp.triu(block, 1).T for block in (blocks[0], blocks[-1])]
+    if len(blocks) == 1:
+        return diagonal[0][None, :, None]
+    top, bottom = jnp.stack([diagonal[0], blocks[1]], axis=1), jnp.stack([blocks[1].T, diagonal[1]], axis=1)
+    return jnp.stack([top, bottom])
 
 
 def _layers(ansatz: Ansatz, params: Params, x: Array, found: tuple[int, ...]) -> list[tuple[Array, Array]]:

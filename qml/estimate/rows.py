@@ -56,8 +56,9 @@ class Rows(NamedTuple):
             found |= dict(zip(spans, _cut(jnp.asarray(out), spans), strict=True))
         return jnp.concatenate([found[span] for span in sorted(found)])
 
-    def gram(self, *, wide: bool = True) -> Float[Array, "rows rows"]:
-        """Upper triangle of the matrix times its transpose; in the precision of the tiles where it is not `wide`."""
+    def blocks(self, *, wide: bool = True) -> dict[tuple[int, int], Array]:
+        r"""Blocks $(i, j)$, $i \le j$, of components of the matrix times its transpose; of those on the diagonal the
+        upper triangle. In the precision of the tiles where it is not `wide`."""
         total: dict[tuple[int, int], Array] = {}
         for tile in self.tiles:
             parts = [part.astype(real_dtype()) if wide else part for part in tile]
@@ -66,6 +67,11 @@ class Rows(NamedTuple):
                     share = upper_gram(left) if i == j else left @ parts[j].T
                     # one sum at a time, so that no more than two shares are held
                     total[i, j] = jax.lax.optimization_barrier(total[i, j] + share) if (i, j) in total else share
+        return total
+
+    def gram(self, *, wide: bool = True) -> Float[Array, "rows rows"]:
+        """Upper triangle of the matrix times its transpose; in the precision of the tiles where it is not `wide`."""
+        total = self.blocks(wide=wide)
         if len(total) == 1:
             return total[0, 0]
         return jnp.block([[total[0, 0], total[0, 1]], [jnp.zeros_like(total[0, 1]), total[1, 1]]])

@@ -118,3 +118,17 @@ def test_direction_is_that_of_the_jacobian(name, real_time):
     np.testing.assert_allclose(update, step, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(ours.metric_norm, np.sum((o @ step) ** 2), rtol=1e-10)
     np.testing.assert_allclose(ours.force_dot, (o @ step) @ right, rtol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["twice", "complex rbm", "mlp"])
+def test_shares_of_a_large_kernel_are_made_one_after_another(name, monkeypatch):
+    """The same numbers, whether shares of layers and of groups are fused or wait for each other."""
+    monkeypatch.setattr("qml.estimate.kernel.GROUP", 1)
+    monkeypatch.setattr("qml.estimate.kernel._LARGE", 0)
+    ansatz, params = ansatz_of(name)
+    samples = Samples(jnp.asarray(configurations(6)), jnp.full(6, 1 / 6), jnp.zeros(6), None)
+    rows = np.asarray(jax.jit(lambda p: jacobian(ansatz, p, samples))(params))
+    made = jax.jit(lambda p: kernel(ansatz, p, samples))
+    assert "cond" in str(jax.make_jaxpr(made)(params))
+    np.testing.assert_allclose(made(params), rows @ rows.T, rtol=1e-10, atol=1e-13)
