@@ -26,6 +26,7 @@ _NAMES = {
     "fisher_information": "metric",
     "fubini_study": "metric",
     "natural_gradient": "metric",
+    "resources": "analysis",
     "noisy": "transform.noisy",
     "load": "source",
     "weakest_precondition": "heisenberg",

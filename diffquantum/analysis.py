@@ -8,10 +8,14 @@ from diffquantum.ir import (
     Assign,
     Binary,
     Block,
+    Const,
     Expression,
     Gate,
+    If,
     Measure,
     Program,
+    Reset,
+    Statement,
     Var,
     While,
     children,
@@ -22,7 +26,7 @@ from diffquantum.ir import (
 )
 from diffquantum.simulate.density import Exact
 
-__all__ = ["Analysis", "LoopReport", "Occurrence", "analyse"]
+__all__ = ["Analysis", "LoopReport", "Occurrence", "Resources", "analyse", "resources"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,28 @@ class LoopReport:
 
 
 @dataclasses.dataclass(frozen=True)
+class Resources:
+    """What one run of a program costs on average.
+
+    Args:
+        gates: gates of any kind.
+        rotations: those of them that turn by an angle.
+        entangling: those of them on two qubits or more.
+        measurements: measurements.
+        resets: resets, alone or with a measurement.
+    """
+
+    gates: float
+    rotations: float
+    entangling: float
+    measurements: float
+    resets: float
+
+    def __str__(self) -> str:
+        return ", ".join(f"{value:.6g} {name}" for name, value in dataclasses.asdict(self).items())
+
+
+@dataclasses.dataclass(frozen=True)
 class Analysis:
     """What `analyse` found; printed as a table.
 
@@ -76,6 +102,7 @@ class Analysis:
         measurements: measurements in the text.
         nodes: places and memories of the program.
         unknowns: size of its linear system; 0 where it is solved iteratively on the whole space.
+        resources: what a run costs on average; `None` without parameters.
     """
 
     name: str
@@ -90,6 +117,7 @@ class Analysis:
     measurements: int
     nodes: int
     unknowns: int
+    resources: Resources | None
 
     def __str__(self) -> str:
         rows = [
@@ -99,6 +127,8 @@ class Analysis:
             ("memory", f"{self.nodes} places and memories, {self.moments} moments"),
             ("system", f"{self.unknowns} unknowns" if self.unknowns else "iterative, on the whole space"),
         ]
+        if self.resources is not None:
+            rows.append(("a run, on average", str(self.resources)))
         for i, name in enumerate(self.parameters):
             found = [o for o in self.occurrences if i in o.parameters]
             gates = ", ".join(f"{o.gate} in {o.depth} loops" if o.depth else o.gate for o in found)
@@ -118,7 +148,7 @@ def analyse(program: Program, theta: Any = None) -> Analysis:
 
     Args:
         program: the program.
-        theta: parameters `[params]` at which to look how the loops end; `None` leaves that out.
+        theta: parameters `[params]` at which to look how the loops end and what a run costs; `None` leaves that out.
 
     Returns:
         The findings; `print` shows them as a table.
@@ -163,7 +193,55 @@ def analyse(program: Program, theta: Any = None) -> Analysis:
         measurements=sum(isinstance(s, Measure) for s in walk(program.body)),
         nodes=len(exact.graph.places),
         unknowns=0 if exact.system is None else exact.system.space.unknowns,
+        resources=None if theta is None else resources(program, theta),
     )
+
+
+def resources(program: Program, theta: Any) -> Resources:
+    """What one run of a program costs on average at some parameters, loops included: exact means of counters.
+
+    Of a derivative program (`derivative`) it is what its shots cost.
+
+    Args:
+        program: the program.
+        theta: the parameters `[params]`.
+
+    Raises:
+        TerminationError: a loop does not end with probability one at these parameters.
+        UnsupportedError: the program is too large for the exact semantics.
+
+    Example:
+        >>> import diffquantum
+        >>> text = "operation Flips(t : Double) : Int { use q = Qubit(); mutable n = 0; Ry(t, q);"
+        >>> text += " while M(q) == Zero { n += 1; Ry(t, q); } Reset(q); n }"
+        >>> print(diffquantum.resources(diffquantum.load(text), [1.0]))
+        4.35069 gates, 4.35069 rotations, 0 entangling, 4.35069 measurements, 1 resets
+    """
+    kinds = tuple(field.name for field in dataclasses.fields(Resources))
+    names = dict(zip(kinds, (f" {kind}" for kind in kinds)))  # no name of a program begins with a space
+
+    def counted(block: Block) -> Block:
+        out: list[Statement] = []
+        for s in block:
+            found = []
+            match s:
+                case Gate(qubits=qubits, angle=angle):
+                    found = ["gates", *["rotations"] * (angle is not None), *["entangling"] * (len(qubits) > 1)]
+                case Measure(reset=reset):
+                    found = ["measurements", *["resets"] * reset]
+                case Reset():
+                    found = ["resets"]
+                case If(condition, then, otherwise):
+                    s = If(condition, counted(then), counted(otherwise))
+                case While(before, condition, body):
+                    s = While(counted(before), condition, counted(body))
+            out += [Assign(names[k], Binary("add", Var(names[k]), Const(1.0))) for k in found]
+            out.append(s)
+        return tuple(out)
+
+    body = (*(Assign(name, Const(0.0)) for name in names.values()), *counted(program.body))
+    every = dataclasses.replace(program, body=body, outputs=tuple(Var(n) for n in names.values()), kind="tuple")
+    return Resources(*(float(x) for x in Exact(every).means(theta)))
 
 
 def _loops(program: Program) -> list[While]:

@@ -39,7 +39,8 @@ def expectation(
     Args:
         program: the program.
         observable: a `PauliSum` on the register of an operation that returns `Unit`; `None` for one that returns data:
-            then it is the mean of that (`Result[]`: the number with those bits, first bit lowest).
+            then it is the mean of that (`Result[]`: the number with those bits, first bit lowest). Of an operation
+            that returns data and has a register (`load(..., register=True)`) it is the mean of their product.
         shots: shots of one estimate; `None` for the exact value.
         loops: how the sampled gradient is estimated: `Roulette` (shifts, as on a quantum computer), `Score` or
             `ExitMean` (along the trajectories of the simulator), `Regenerative` or `FiniteDifference`; `None` is

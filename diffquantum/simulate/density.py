@@ -150,7 +150,7 @@ class Exact:
         zero = xp.zeros(self.whole.shape[1:])
         ends = xp.stack([states.get(e, zero) for e in self.graph.ends])
         ends = xp.where(sound, ends, xp.nan).reshape(len(self.graph.ends) * len(self.payload.monomials), -1)
-        visits = xp.sum(at_cuts.reshape(*at_cuts.shape[:2], -1)[:, 0, 0])
+        visits = xp.sum(at_cuts[(slice(None), *(0,) * (at_cuts.ndim - 1))])
         mass = xp.sum(ends[:: len(self.payload.monomials), 0])
         places = self.letters @ 4 ** np.arange(self.letters.shape[1])[::-1]
         return ends[:, places].T, mass, visits

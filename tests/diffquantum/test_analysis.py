@@ -38,6 +38,17 @@ def test_discount_and_walk():
     assert "n0" in diffquantum.analyse(loop("T04_Ruin")).control
 
 
+def test_resources():
+    """Mean cost of a run by closed forms; and of the derivative program, which throws a coin at each occurrence."""
+    turns = 1 / np.sin(0.5) ** 2
+    found = diffquantum.resources(loop("T02_RusZ"), [1.0, 0.7])
+    assert (found.entangling, round(found.measurements - found.gates / 2, 9)) == (0, 1.5)  # 2 gates a turn but the last
+    np.testing.assert_allclose([found.measurements - 1, found.rotations], [turns, 2 * turns - 1], rtol=1e-10)
+    slope = diffquantum.derivative(loop("T02_RusZ"), 0, diffquantum.Roulette((0.5,)))
+    assert diffquantum.resources(slope, [1.0, 0.7]).gates > found.gates + 1
+    assert "measurements" in str(diffquantum.analyse(loop("T02_RusZ"), [1.0, 0.7]))
+
+
 def test_a_loop_that_does_not_end():
     with pytest.raises(TerminationError, match="spectral radius 1"):
         diffquantum.analyse(loop("T01_GeoCount"), [0.0])

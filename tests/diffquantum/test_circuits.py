@@ -151,6 +151,19 @@ def test_steps_without_step_size_never_go_up():
     assert proof.lower <= float(np.min(jax.jit(jax.vmap(mean))(jnp.asarray(grid))))
 
 
+@pytest.mark.slow
+def test_safe_steps_against_tuned_rates():
+    """Four sites of the Ising chain, 12 parameters: no step goes up, and the end is near the best of five rates."""
+    from benchmarks.circuit_optimisers import compare
+
+    found = compare(100, sites=4, layers=3)
+    ends = {name: values[-1] for name, values in found.items()}
+    best = min(value for name, value in ends.items() if name.startswith("rate"))
+    for name in ("safe steps", "safe steps, bound from the spectrum", "rotosolve, sweeps"):
+        assert np.max(np.diff(found[name])) < 1e-12
+        assert ends["exact"] < ends[name] <= best + (1e-2 if name.startswith("safe") else 0.1)
+
+
 def test_bounds_hold_on_random_lines():
     """The cubic bound of safe_step on 200 lines of 41 points."""
     limits = band(CIRCUIT, PauliSum(OBSERVABLE))

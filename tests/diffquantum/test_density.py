@@ -239,6 +239,13 @@ def test_whole_space_solver_sees_means_that_do_not_exist(monkeypatch):
         mean.exact.means([1.0, 2.0])
 
 
+def test_whole_space_without_loops(monkeypatch):
+    monkeypatch.setattr(reach, "WIDEST", 0)
+    flip = Program("p", ("t",), 1, (Gate("ry", (Const(0),), Parameter(0)), Measure(Const(0), "m")), (Var("m"),))
+    exact = Exact(flip)
+    assert exact.system is None and abs(exact.means([0.8])[0] - np.sin(0.4) ** 2) < 1e-14
+
+
 @pytest.mark.slow
 def test_sparse_solver_agrees(monkeypatch):
     """Larger systems are solved on the host: same value, gradient, Hessian and batches."""
