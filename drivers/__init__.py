@@ -16,6 +16,7 @@ _NAMES = {
     "adjustable": "rates",
     "ProgramFit": "program",
     "QPMD": "qpmd",
+    "program_circuit": "qpmd",
     "EarlyStopping": "callbacks",
     "StopWhen": "callbacks",
     "Timeout": "callbacks",

@@ -13,7 +13,7 @@ from drivers.base import AbstractDriver
 from drivers.io.result import Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
-from qml.gibbs import AbstractGibbs, PauliGibbs, TiedGibbs, levenberg_marquardt
+from qml.gibbs import AbstractGibbs, MatrixCircuit, PauliGibbs, TiedGibbs, levenberg_marquardt
 from qml.gibbs.family import AbstractLinear
 from qml.gibbs.objective import AbstractObjective, linear
 
@@ -29,6 +29,55 @@ class _Carry(eqx.Module):
     model: AbstractGibbs
     data: PyTree
     memory: PyTree
+
+
+def program_circuit(program: Any) -> MatrixCircuit:
+    r"""The unitary of a program of gates, for latent thermal states: sites are the qubits of its register, in order.
+
+    Args:
+        program: a `diffquantum.Program` of gates alone, on constant qubits and without further ones.
+
+    Raises:
+        UnsupportedError: it measures, resets, branches, loops, has qubits beside its register, or was probed.
+
+    Example:
+        >>> import jax, drivers, qml
+        >>> from diffquantum.ir import Const, Gate, Parameter, Program
+        >>> turn = Program("Turn", ("t",), 1, (Gate("ry", (Const(0),), Parameter(0)),), register=(0,))
+        >>> start = qml.gibbs.LatentGibbs(qml.gibbs.KOBE(1, 1), drivers.program_circuit(turn)).random(jax.random.key(0))
+        >>> fit = drivers.QPMD(qml.gibbs.ThermalObjective(qml.operator.PauliSum({"X": 1.0}))).run(start, steps=30)
+        >>> print(f"{fit.state.expect(qml.operator.PauliSum({'X': 1.0})).mean:.6f}")
+        -0.761594
+    """
+    from diffquantum.errors import UnsupportedError
+    from diffquantum.ir import Const, Gate, variables
+    from diffquantum.simulate.gates import unitary
+    from diffquantum.simulate.operations import evaluate
+
+    register = tuple(program.register or range(program.qubits))
+    for statement in program.body:
+        plain = isinstance(statement, Gate) and all(isinstance(q, Const) for q in statement.qubits)
+        plain = plain and (statement.angle is None or not variables(statement.angle))
+        if not plain or program.guard is not None or sorted(register) != list(range(program.qubits)):
+            raise UnsupportedError(
+                f"The program {program.name} is not a unitary on its register.",
+                got=f"{type(statement).__name__}, {program.qubits} qubits with a register of {len(register)}",
+                expected="gates on constant qubits of the register, no measurement, branch or loop",
+                try_="diffquantum.load(..., qubits=n) of an operation of gates",
+            )
+
+    def matrix(theta: Array) -> Array:
+        count = program.qubits
+        columns = jnp.eye(2**count, dtype=complex).reshape((2,) * count + (2**count,))
+        for statement in program.body:
+            angle = None if statement.angle is None else evaluate(statement.angle, theta, jnp)
+            axes = [register.index(int(q.value)) for q in statement.qubits]
+            square = jnp.asarray(unitary(statement.name, angle, jnp)).reshape((2,) * (2 * len(axes)))
+            columns = jnp.tensordot(square, columns, axes=(list(range(len(axes), 2 * len(axes))), axes))
+            columns = jnp.moveaxis(columns, np.arange(len(axes)).tolist(), axes)
+        return columns.reshape(2**count, 2**count)
+
+    return MatrixCircuit(len(register), len(program.parameters), matrix)
 
 
 @final

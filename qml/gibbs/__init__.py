@@ -1,6 +1,8 @@
 """Exact Gibbs states of Pauli Hamiltonians, their mirror map and metrics, and learning from measured shots."""
 
-from qml.gibbs.circuit import Circuit
+from qml.gibbs.circuit import Circuit, MatrixCircuit
+from qml.gibbs.conditional import ConditionalFit, ConditionalGibbs, fit_conditional
+from qml.gibbs.confidence import Confidence, confidence
 from qml.gibbs.design import Design, next_bases
 from qml.gibbs.energy import KOBE, MLP, AbstractEnergy, Autoregressive, Bernoulli
 from qml.gibbs.expectations import ExpectationObjective
@@ -48,6 +50,9 @@ __all__ = [
     "Autoregressive",
     "Bernoulli",
     "Circuit",
+    "ConditionalFit",
+    "ConditionalGibbs",
+    "Confidence",
     "DataObjective",
     "Design",
     "ExpectationObjective",
@@ -58,6 +63,7 @@ __all__ = [
     "LatentGibbs",
     "LearnedHamiltonian",
     "MarginalObjective",
+    "MatrixCircuit",
     "Mirrored",
     "PauliGibbs",
     "Selection",
@@ -74,8 +80,10 @@ __all__ = [
     "Windowed",
     "brick_bases",
     "candidate_terms",
+    "confidence",
     "cooling",
     "evolving",
+    "fit_conditional",
     "fit_traces",
     "goodness_of_fit",
     "grid_couplings",

@@ -1,6 +1,8 @@
 r"""Unitaries with angles: products of Pauli rotations $e^{-i a_k c P}$, rotations that share an angle being tied."""
 
+import abc
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -17,9 +19,58 @@ from qml.operator.strings import PauliStrings
 _Gate = tuple[int, int, float, int]  # flip mask, sign mask, scale, angle
 
 
+class AbstractCircuit(abc.ABC):
+    """A unitary with angles, hashable."""
+
+    n_sites: int
+    angles: int
+
+    @abc.abstractmethod
+    def unitary(self, angles: Float[Array, " angles"]) -> Complex[Array, "size size"]:
+        """The matrix in basis order."""
+
+    @abc.abstractmethod
+    def generators(self, angles: Float[Array, " angles"]) -> tuple[Any, Complex[Array, "angles size size"]]:
+        r"""The unitary, and $A_k = i U^\dagger \partial_k U$ of every angle."""
+
+
 @final
 @dataclass(frozen=True)
-class Circuit:
+class MatrixCircuit(AbstractCircuit):
+    """A unitary that is any differentiable function of its angles, such as a program (`drivers.program_circuit`).
+
+    Args:
+        n_sites: number of sites.
+        angles: number of angles.
+        function: `[angles] -> [size, size]`, pure, unitary for all angles.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.gibbs import KOBE, LatentGibbs, MatrixCircuit
+        >>> turn = MatrixCircuit(1, 1, lambda a: jnp.diag(jnp.exp(1j * a[0] * jnp.array([0.5, -0.5]))))
+        >>> LatentGibbs(KOBE(1, 1), turn, phi=jnp.array([0.3])).metric_blocks()["phi"].shape
+        (1, 1)
+    """
+
+    n_sites: int
+    angles: int
+    function: Callable[[Array], Array]
+
+    def unitary(self, angles: Float[Array, " angles"]) -> Complex[Array, "size size"]:
+        """See `AbstractCircuit.unitary`."""
+        return jnp.asarray(self.function(angles), complex)
+
+    def generators(self, angles: Float[Array, " angles"]) -> tuple[Any, Complex[Array, "angles size size"]]:
+        """See `AbstractCircuit.generators`; by forward differentiation."""
+        matrix = self.unitary(angles)
+        parts = jax.jacfwd(lambda a: (self.unitary(a).real, self.unitary(a).imag))(angles)
+        slopes = jnp.moveaxis(jax.lax.complex(*parts), -1, 0)
+        return matrix, 1j * matrix.conj().T[None] @ slopes
+
+
+@final
+@dataclass(frozen=True)
+class Circuit(AbstractCircuit):
     r"""A unitary $U(a) = \prod_r e^{-i\, s_r a_{k_r} P_r}$, the first rotation applied first.
 
     Args:

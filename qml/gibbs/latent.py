@@ -13,7 +13,7 @@ from qml._core.precision import require_x64
 from qml._core.types import Array, Complex, Float, Inexact, RandomKey
 from qml.estimate.stats import Stats
 from qml.gibbs import engine
-from qml.gibbs.circuit import Circuit
+from qml.gibbs.circuit import AbstractCircuit
 from qml.gibbs.energy import AbstractEnergy
 from qml.gibbs.family import AbstractGibbs
 from qml.hilbert import AbstractHilbert, Spin
@@ -54,13 +54,13 @@ class LatentGibbs(AbstractGibbs):
     theta: Float[Array, " couplings"]
     phi: Float[Array, " angles"]
     energy: AbstractEnergy = eqx.field(static=True)
-    circuit: Circuit = eqx.field(static=True)
+    circuit: AbstractCircuit = eqx.field(static=True)
     hilbert: AbstractHilbert = eqx.field(static=True)
 
     def __init__(
         self,
         energy: AbstractEnergy,
-        circuit: Circuit,
+        circuit: AbstractCircuit,
         theta: Any = None,
         phi: Any = None,
         *,

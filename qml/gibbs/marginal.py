@@ -177,11 +177,12 @@ class StreamObjective(AbstractObjective):
 
     $\eta_t = \eta_{t-1} + (\hat\eta_t - \eta_{t-1})\, n_t / \sum_{s \le t} n_s$ of each string, mapped back by
     Newton's method from the couplings before: after the last batch they are those of maximum entropy from all shots
-    together, with their errors. The step size of the driver is not used, and the run ends with the stream.
+    together, less their bias of order 1/N, with their errors. The step size of the driver is not used, and the run ends
+    with the stream.
 
     Args:
         batches: the data, in order; every batch measures every string of the model.
-        corrected: take the bias of order 1/N off the couplings at the end.
+        corrected: take that bias off the couplings at the end; without it they are those of maximum entropy exactly.
 
     Raises:
         DataError: there are no batches, or they have different numbers of sites.
@@ -192,7 +193,7 @@ class StreamObjective(AbstractObjective):
     batches: tuple[ShotData, ...]
     corrected: bool = eqx.field(static=True)
 
-    def __init__(self, batches: Sequence[ShotData], corrected: bool = False):
+    def __init__(self, batches: Sequence[ShotData], corrected: bool = True):
         ShotData.merged(batches)
         self.batches, self.corrected = tuple(batches), bool(corrected)
 

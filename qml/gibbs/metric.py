@@ -8,7 +8,7 @@ from qml._core.types import Array, Float
 _CUTOFF = 1e-13
 
 
-def _modes(metric: Array, damping: float | Array) -> tuple[Array, Array, Array, Array]:
+def modes_of(metric: Array, damping: float | Array) -> tuple[Array, Array, Array, Array]:
     """Scaled eigenmodes: (scale, levels plus damping, vectors, which levels are seen)."""
     diagonal = jnp.diagonal(metric)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 0.0)
@@ -35,7 +35,7 @@ def natural(
         >>> print(natural(jnp.diag(jnp.array([2.0, 0.0])), jnp.array([1.0, 0.0])))
         [0.5 0. ]
     """
-    scale, levels, vectors, seen = _modes(metric, damping)
+    scale, levels, vectors, seen = modes_of(metric, damping)
     inner = jnp.where(seen, (vectors.T @ (scale * gradient)) / jnp.where(seen, levels, 1.0), 0.0)
     return scale * (vectors @ inner)
 
@@ -54,7 +54,7 @@ def inverse(metric: Float[Array, "terms terms"]) -> Float[Array, "terms terms"]:
         [[0.25 0.  ]
          [0.    inf]]
     """
-    scale, levels, vectors, seen = _modes(metric, 0.0)
+    scale, levels, vectors, seen = modes_of(metric, 0.0)
     scaled = scale[:, None] * vectors
     covariance = (scaled * jnp.where(seen, 1 / jnp.where(seen, levels, 1.0), 0.0)[None, :]) @ scaled.T
     unseen = (jnp.sum(jnp.where(seen, 0.0, vectors**2), axis=1) > 1e-6) | (scale == 0)
@@ -68,5 +68,5 @@ def root_of_inverse(metric: Float[Array, "terms terms"]) -> Float[Array, "terms 
     Args:
         metric: positive semidefinite.
     """
-    scale, levels, vectors, seen = _modes(metric, 0.0)
+    scale, levels, vectors, seen = modes_of(metric, 0.0)
     return scale[:, None] * vectors * jnp.where(seen, 1 / jnp.sqrt(jnp.where(seen, levels, 1.0)), 0.0)[None, :]

@@ -19,7 +19,7 @@ from qml.gibbs.steps import Marginals, line_search, mirror_step, sandwich, split
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings
 
-METHODS = ("likelihood", "corrected", "moments")
+METHODS = ("auto", "corrected", "likelihood", "moments")
 _MEMORY = 2**32  # bytes of the derivatives of all Pauli expectations
 
 
@@ -212,12 +212,14 @@ class DataObjective(AbstractObjective):
     `"corrected"` shifts the score so that the bias b of order 1/N is gone (Firth), steps
     $\theta \leftarrow \theta + \lambda (F^{-1} s - b)$: much smaller errors at low temperature or with few shots, and
     finite couplings where the maximum is at infinity.
+    `"auto"` is corrected where mirror descent takes its own steps in couplings, and the likelihood where an optimiser
+    or a latent model needs a function to minimise.
     `"moments"` matches the averages of the model's strings (maximum entropy), with sandwich errors; it needs 1.3 to 6
     times the shots.
 
     Args:
         shots: the data.
-        method: `"likelihood"`, `"corrected"` or `"moments"`.
+        method: `"auto"`, `"corrected"`, `"likelihood"` or `"moments"`.
 
     Raises:
         ConfigError: no such method.
@@ -227,13 +229,13 @@ class DataObjective(AbstractObjective):
     Example:
         >>> from qml.gibbs import DataObjective, ShotData
         >>> DataObjective(ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})).method
-        'likelihood'
+        'auto'
     """
 
     shots: ShotData
     method: str = eqx.field(static=True)
 
-    def __init__(self, shots: ShotData, method: str = "likelihood"):
+    def __init__(self, shots: ShotData, method: str = "auto"):
         if method not in METHODS:
             unknown_name("learning method", method, METHODS)
         self.shots, self.method = shots, method
@@ -293,10 +295,11 @@ class DataObjective(AbstractObjective):
         table = columns[0]
         score, fisher = score_and_fisher(strings, push(tie, model.params), *columns)
         score, fisher = pull(tie, score), pull(tie, fisher)
-        if self.method == "corrected":
+        corrected = self.method in ("auto", "corrected")
+        if corrected:
             score = score - fisher @ bias(strings, push(tie, model.params), *columns, tie)
         direction = natural(fisher, score, damping)
-        if self.method == "corrected":  # a root of a modified score, not a minimum: no line search
+        if corrected:  # a root of a modified score, not a minimum: no line search
             theta = model.params + step_size / jnp.maximum(jnp.max(jnp.abs(direction)), 1.0) * direction
             stalled = jnp.array(False)
         else:

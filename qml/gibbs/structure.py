@@ -63,7 +63,7 @@ def goodness_of_fit(model: AbstractGibbs, shots: ShotData, fitted: int = 0) -> G
         >>> bool(abs(goodness_of_fit(model, shots).total) < 4), bool(goodness_of_fit(wrong, shots).total > 20)
         (True, True)
     """
-    _check(model, shots)
+    check_sites(model, shots)
     return _goodness(model, shots, jnp.asarray(float(fitted)))
 
 
@@ -129,7 +129,7 @@ def identifiability(model: AbstractLinear, shots: ShotData) -> Identifiability:
         >>> print(found.blind, found.shots_for(0.1)[0])
         [False  True] 100.0
     """
-    _check(model, shots)
+    check_sites(model, shots)
     table, index = shots.table(), engine.setting_index(shots.bases)
     _, fisher = score_and_fisher(model.strings, push(model.tie, model.params), table, index, shots.readout)
     fisher = pull(model.tie, fisher) / shots.total()
@@ -179,7 +179,7 @@ def select(candidates: PauliGibbs, shots: ShotData, *, discoveries: float = 0.01
         raise ConfigError(
             "The share of false discoveries is a fraction.", got=discoveries, expected="0 < q < 1", try_="0.01"
         )
-    _check(candidates, shots)
+    check_sites(candidates, shots)
     _check_told(candidates, shots.times_measured(candidates.strings) > 0)
     full = _fit(candidates, shots)
     error = np.sqrt(np.diagonal(full.covariance))
@@ -225,7 +225,7 @@ def candidate_terms(hilbert: AbstractHilbert, body: int = 2) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _check(model: AbstractGibbs, shots: ShotData) -> None:
+def check_sites(model: AbstractGibbs, shots: ShotData) -> None:
     if shots.n_sites != model.hilbert.n_sites:
         raise DataError(
             "The shots and the model have different numbers of sites.",
@@ -247,7 +247,7 @@ def _check_told(candidates: PauliGibbs, told: np.ndarray) -> None:
 
 
 def _fit(model: PauliGibbs, shots: ShotData) -> PauliGibbs:
-    objective = DataObjective(shots)
+    objective = DataObjective(shots, "likelihood")  # a coupling is judged by how much its absence would cost
     found, moved, stalled = _scoring(objective, model, objective.prepare(model))
     if not (float(moved) <= _TOLERANCE or bool(stalled)):
         raise ConvergenceError(

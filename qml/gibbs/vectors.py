@@ -49,7 +49,7 @@ class VectorGibbs(eqx.Module):
         >>> from qml.gibbs import VectorGibbs
         >>> found = VectorGibbs(("ZZ", "XI"), [-0.5, 0.3], starts=2 * jnp.eye(4))
         >>> print(f"{found.log_partition().mean:.6f}")
-        1.551001
+        1.547453
 
     Source: Weisse, Wellein, Alvermann, Fehske, Rev. Mod. Phys. 78, 275 (2006); Hams and De Raedt, Phys. Rev. E 62,
     4365 (2000).

@@ -200,3 +200,38 @@ def test_bad_input():
             drivers.QPMD(own, optimizer=qml.gibbs.levenberg_marquardt()).run(PauliGibbs(("ZZ",)), steps=1)
     with pytest.raises(DataError, match="one marginal"):
         drivers.QPMD(MarginalObjective([0.1])).run(PauliGibbs(("X", "Z")), steps=1)
+
+
+@pytest.mark.slow
+def test_a_latent_model_with_the_unitary_of_a_program():
+    """Gates of a program make the same states as rotations, and are fitted to the same thermal state."""
+    from diffquantum.errors import UnsupportedError
+    from diffquantum.ir import Const, Gate, Measure, Parameter, Program
+
+    body = (
+        *(Gate("ry", (Const(q),), Parameter(q)) for q in (0, 1)),
+        Gate("cx", (Const(1), Const(0))),
+        *(Gate("rx", (Const(q),), Parameter(2 + q)) for q in (0, 1)),
+        Gate("rzz", (Const(0), Const(1)), Parameter(4)),
+    )
+    program = Program("Ansatz", tuple("abcde"), 2, body, register=(0, 1))
+    circuit = drivers.program_circuit(program)
+    angles = jnp.linspace(0.3, 1.1, 5)
+    ry, rx = (
+        lambda t, p=p: scipy.linalg.expm(-0.5j * float(t) * np.array(p))
+        for p in ([[0, -1j], [1j, 0]], [[0, 1], [1, 0]])
+    )
+    cnot = np.eye(4)[[0, 3, 2, 1]]  # the second qubit controls the first
+    rzz = np.diag(np.exp(-0.5j * float(angles[4]) * np.array([1, -1, -1, 1])))
+    expected = rzz @ np.kron(rx(angles[2]), rx(angles[3])) @ cnot @ np.kron(ry(angles[0]), ry(angles[1]))
+    np.testing.assert_allclose(circuit.unitary(angles), expected, atol=1e-14)
+    step = 1e-6 * np.eye(5)[2]
+    slope = (circuit.unitary(angles + step) - circuit.unitary(angles - step)) / 2e-6
+    np.testing.assert_allclose(circuit.generators(angles)[1][2], 1j * expected.conj().T @ slope, atol=1e-8)
+    h = qml.operator.PauliSum({"ZZ": -1.0, "XI": -0.5, "IX": -0.5})
+    start = qml.gibbs.LatentGibbs(qml.gibbs.KOBE(2, 2), circuit).random(jax.random.key(3), 0.5)
+    fit = drivers.QPMD(ThermalObjective(h, beta=1.0)).run(start, steps=60)
+    assert fit.history["relative_entropy"][-1] < 0.2 * fit.history["relative_entropy"][0]
+    measured = Program("Bad", ("a",), 1, (Measure(Const(0), "m"),), register=(0,))
+    with pytest.raises(UnsupportedError, match="not a unitary"):
+        drivers.program_circuit(measured)

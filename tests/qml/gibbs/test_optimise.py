@@ -104,7 +104,7 @@ def test_a_stream_equals_all_shots_together():
     """One pass with the step 1/t gives maximum entropy of all shots; also where the first averages have no state."""
     truth = PauliGibbs(("XI", "ZI", "IZ", "ZZ"), jnp.array([0.9, -1.2, 0.4, -0.7]))
     data = batches(truth, 5, 8, seed=3)
-    objective = StreamObjective(data)
+    objective = StreamObjective(data, corrected=False)
     start = truth.with_theta(jnp.zeros(4))
     result = drivers.QPMD(objective).run(start, steps=20)
     assert result.status is Status.CONVERGED and result.steps == 5
