@@ -77,7 +77,7 @@ def natural_gradient(step_size: float | Callable = 0.1, damping: float = 1e-3) -
 
 
 def levenberg_marquardt(
-    damping: float = 0.1, *, floor: float = 1e-2, raised: float = 2.0, lowered: float = 1.5, tries: int = 12
+    damping: float = 0.1, *, floor: float = 1e-2, raised: float = 3.0, lowered: float = 2.5, tries: int = 12
 ) -> Transformation:
     r"""Full natural-gradient steps with adaptive damping, $-(I + \mu (\mathrm{diag} I + \epsilon))^{-1} g$.
 
