@@ -33,6 +33,10 @@ class Dense(nnx.Module):
         bias = self.bias[...]
         return y @ self.kernel[...] + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
+    def moved(self, y: Array, changed: Array, windows: Any) -> tuple[Array, int]:
+        """Of new features of tokens, the result for those that changed, and the depth of their window: none."""
+        return self(y[jnp.arange(len(changed))[:, None], changed]), 0
+
 
 class LayerNorm(nnx.Module):
     """Mean zero and variance one over the last axis, then a trained scale and shift.

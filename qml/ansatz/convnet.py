@@ -12,6 +12,8 @@ from qml.ansatz.blocks import Dense, Expansion, LayerNorm, LogCoshHead, checked_
 from qml.ansatz.layers import normal
 from qml.ansatz.patches import PatchNetwork
 from qml.ansatz.tokens import Tokens
+from qml.ansatz.updates import LocalUpdate
+from qml.ansatz.window_updates import Windows, WindowUpdate, at, padded
 
 
 class Convolution(nnx.Module):
@@ -33,10 +35,16 @@ class Convolution(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((features,), dtype))
 
     def __call__(self, y: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens features"]:
-        kernel = self.kernel[...]
-        near = _near(self.tokens, self.box, y)  # [batch, tokens, box, width]
-        flat = near.reshape(*near.shape[:2], -1)
+        return self.mixed(_near(self.tokens, self.box, y))
+
+    def mixed(self, near: Float[Array, "batch tokens box width"]) -> Float[Array, "batch tokens features"]:
+        """The sum over the box of some tokens."""
+        kernel, flat = self.kernel[...], near.reshape(*near.shape[:2], -1)
         return flat @ kernel.reshape(-1, kernel.shape[2]) + self.bias[...][None, None, :]
+
+    def moved(self, y: Array, changed: Array, windows: Windows) -> tuple[Array, int]:
+        """Of new features, the result in the window that changed tokens reach, and its depth."""
+        return self.mixed(windows.seen(y, windows.after(changed, 1))), 1
 
 
 class DepthwiseConvolution(nnx.Module):
@@ -63,6 +71,14 @@ class DepthwiseConvolution(nnx.Module):
         for k in range(table.shape[1]):
             total = total + padded[:, table[:, k]] * kernel[k][None, None, :]
         return total
+
+    def mixed(self, near: Float[Array, "batch tokens box features"]) -> Float[Array, "batch tokens features"]:
+        """The sum over the box of some tokens."""
+        return jnp.sum(near * self.kernel[...][None, None], axis=2) + self.bias[...][None, None, :]
+
+
+def _hashable(kernel: Any) -> Any:
+    return kernel if isinstance(kernel, int) else tuple(kernel)
 
 
 def _near(tokens: Tokens, box: Any, y: Array) -> Array:
@@ -132,6 +148,11 @@ class ResConv(PatchNetwork):
         self.blocks = nnx.List([_ResidualBlock(tokens, kernel, features, trunk, rngs) for _ in range(layers)])
         self.head = LogCoshHead(features, phase, head, rngs)
 
+    def local_update(self, hilbert: Any) -> LocalUpdate | None:
+        """Windows about the sites that change, where they are small beside the lattice."""
+        layers = len(self.blocks)
+        return WindowUpdate.of(self, _hashable(self.embed.box), 1 + 2 * layers, 1 + 3 * layers)
+
 
 class ConvNeXt(PatchNetwork):
     r"""Convolutional network in the manner of ConvNeXt, on the cells, or patches, of any lattice.
@@ -193,6 +214,12 @@ class ConvNeXt(PatchNetwork):
             [_ConvNeXtBlock(tokens, kernel, features, expansion, trunk, rngs) for _ in range(layers)]
         )
         self.head = LogCoshHead(features, phase, head, rngs)
+        self.box = _hashable(kernel)
+
+    def local_update(self, hilbert: Any) -> LocalUpdate | None:
+        """Windows about the sites that change, where they are small beside the lattice."""
+        layers = len(self.blocks)
+        return WindowUpdate.of(self, self.box, layers, 1 + layers)
 
 
 class _ResidualBlock(nnx.Module):
@@ -204,7 +231,21 @@ class _ResidualBlock(nnx.Module):
         self.second = Convolution(tokens, kernel, features, features, dtype, rngs)
 
     def __call__(self, y: Array) -> Array:
-        return y + self.second(jax.nn.gelu(self.first(self.norm(y))))
+        return self.kept(y)[1]
+
+    def kept(self, y: Array) -> tuple[tuple[Array, ...], Array]:
+        """What local updates keep, and the result."""
+        u = self.norm(y)
+        g = jax.nn.gelu(self.first(u))
+        return (padded(y), padded(u), padded(g)), y + self.second(g)
+
+    def moved(self, before: tuple, y: Array, changed: Array, depth: int, windows: Windows) -> tuple[tuple, Array, int]:
+        """The same after `y` has changed in the window of that depth: what is kept, and the result in its window."""
+        first, second, third = (windows.after(changed, depth + k) for k in range(3))
+        whole, u, g = before
+        whole, u = windows.put(whole, first, y), windows.put(u, first, self.norm(y))
+        g = windows.put(g, second, jax.nn.gelu(self.first.mixed(windows.seen(u, second))))
+        return (whole, u, g), at(whole, third) + self.second.mixed(windows.seen(g, third)), depth + 2
 
 
 class _ConvNeXtBlock(nnx.Module):
@@ -216,4 +257,14 @@ class _ConvNeXtBlock(nnx.Module):
         self.mlp = Expansion(features, expansion * features, dtype, rngs)
 
     def __call__(self, y: Array) -> Array:
-        return y + self.mlp(self.norm(self.mix(y)))
+        return self.kept(y)[1]
+
+    def kept(self, y: Array) -> tuple[tuple[Array, ...], Array]:
+        """What local updates keep, and the result."""
+        return (padded(y),), y + self.mlp(self.norm(self.mix(y)))
+
+    def moved(self, before: tuple, y: Array, changed: Array, depth: int, windows: Windows) -> tuple[tuple, Array, int]:
+        """The same after `y` has changed in the window of that depth: what is kept, and the result in its window."""
+        whole, window = windows.put(before[0], windows.after(changed, depth), y), windows.after(changed, depth + 1)
+        mixed = self.mlp(self.norm(self.mix.mixed(windows.seen(whole, window))))
+        return (whole,), at(whole, window) + mixed, depth + 1
