@@ -5,8 +5,8 @@
 
 A problem's file `benchmarks/ground_states/NAME.toml` is what `python -m drivers run` takes. Written are `NAME.json`
 (energy with error, relative error, steps, CPU and wall seconds, versions) and `NAME.csv` (step, energy, error,
-V-score). With `--out DIR` the run folders stay, and a run that was interrupted goes on: the CPU seconds of all parts
-add up in DIR/NAME.cpu.
+V-score); of two states at once the gap, and error and V-score of the upper one. With `--out DIR` the run folders stay,
+and a run that was interrupted goes on: the CPU seconds of all parts add up in DIR/NAME.cpu.
 """
 
 import argparse
@@ -27,6 +27,7 @@ PROBLEMS = {
     "heisenberg-4x4": (-11.228483208429, "exact diagonalisation", 1e-3),
     "j1j2-4x4": (-8.457923351395, "exact diagonalisation", 1e-3),
     "j1j2-4x4-b1": (-8.138989060843, "exact diagonalisation", 1e-3),
+    "j1j2-4x4-gap": (0.318933362352, "exact diagonalisation", 1e-2),
     "heisenberg-6x6": (-0.6788721500 * 36, "exact diagonalisation", 2e-3),
     "j1j2-6x6": (-0.50380965389 * 36, "exact diagonalisation, Schulz et al. (1996)", 5e-3),
 }
@@ -54,6 +55,8 @@ def seconds(out: pathlib.Path, cpu: float) -> float:
 
 def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
     """Run one problem, write its curve and its numbers; `more` steps of a run that is there already."""
+    import jax
+
     import drivers
     from drivers import config
 
@@ -66,7 +69,9 @@ def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
     cpu = seconds(out, cpu)
     if result.status == drivers.Status.INTERRUPTED:
         return {"problem": name, "status": "interrupted", "steps": result.steps, "cpu_seconds": round(cpu, 1)}
-    energy, error = float(result.energy.mean), float(result.energy.error)
+    several = result.energy.mean.ndim == 1  # states at once: the number is the gap
+    found = jax.tree.map(lambda a: a[0], result.final["gap"]) if several else result.energy
+    energy, error = float(found.mean), float(found.error)
     numbers = {
         "problem": name,
         "status": str(result.status),
@@ -80,7 +85,8 @@ def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
         "asked": asked,
         "reached": abs(energy - exact) + error <= asked * abs(exact),
         **gap(name, energy, error, exact),
-        "v_score": float(result.final["v_score"]),
+        **({"levels": [float(e) for e in result.final["energy"].mean]} if several else {}),
+        "v_score": float(result.final["v_score"].max()),
         "steps": result.steps,
         "refused": int((result.history["taken"] == 0).sum()),
         "cpu_seconds": round(cpu, 1),
@@ -92,7 +98,8 @@ def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
     with (FOLDER / f"{name}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["step", "energy", "error", "v_score"])
-        columns = (result.history[c] for c in ("energy.mean", "energy.error", "v_score"))
+        columns = [result.history[c] for c in ("energy.mean", "energy.error", "v_score")]
+        columns = [c[:, 1] - c[:, 0] for c in columns[:1]] + [c[:, 1] for c in columns[1:]] if several else columns
         rows = zip(result.history.steps, *columns, strict=True)
         writer.writerows([int(s), f"{e:.9g}", f"{d:.3g}", f"{v:.4g}"] for s, e, d, v in rows)
     return numbers

@@ -87,10 +87,9 @@ def _rbm_symm(
     std: float = 0.01,
     symmetry: str = "translations",
 ) -> Any:
-    groups = {"translations": symmetries.translation_group, "space_group": symmetries.space_group}
-    if symmetry not in groups:
-        unknown_name("symmetry of RBMSymm", symmetry, groups)
-    return qml.ansatz.RBMSymm(groups[symmetry](lattice), alpha, dtype, std=std, rngs=rngs)
+    if symmetry not in GROUPS:
+        unknown_name("symmetry of RBMSymm", symmetry, GROUPS)
+    return qml.ansatz.RBMSymm(GROUPS[symmetry](lattice), alpha, dtype, std=std, rngs=rngs)
 
 
 def _causal(network: Callable) -> Callable:
@@ -132,7 +131,7 @@ def _spinful(n_sites: int, n_up: int | None = None, n_down: int | None = None, n
     return qml.hilbert.SpinfulFermion(n_sites, n_up, n_down, n_fermions)
 
 
-def _shots(file: str, method: str = "likelihood") -> Any:
+def _shots(file: str, method: str = "auto") -> Any:
     return qml.gibbs.DataObjective(qml.gibbs.ShotData.load(file), method)
 
 
@@ -156,6 +155,7 @@ def _symmetric(hilbert: Any, lattice: Any, body: int = 2) -> Any:
     return qml.gibbs.TiedGibbs.symmetric(terms, symmetries.space_group(lattice).permutations, hilbert=hilbert)
 
 
+GROUPS: Choices = {"translations": symmetries.translation_group, "space_group": symmetries.space_group}
 LATTICES: Choices = {
     name: getattr(qml.lattice, name)
     for name in (

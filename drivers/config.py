@@ -26,9 +26,8 @@ name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | MeanField 
                                     # CausalDense | CausalConv | CausalRNN | CausalTransformer: sampled directly
 layers = 2
 
-[signs]
-name = "Marshall"                   # a factor of the wave function
-
+[signs]                             # a factor of the wave function
+name = "Marshall"
 [state]
 name = "sampled"                    # or "full": the sum over all configurations
 samples = 1024
@@ -77,6 +76,7 @@ from drivers.choices import (
     COMPLEX,
     DATA,
     DTYPES,
+    GROUPS,
     HAMILTONIANS,
     INTEGRATORS,
     LATTICES,
@@ -331,13 +331,13 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
 
 
 def _sector(reader: _Reader, lattice: Any) -> Any:
-    """The sector that a file names, of the space group of the lattice."""
+    """The sector that a file names, of the space group of the lattice or of its translations alone."""
     if not reader.has("sector"):
         return None
-    kwargs = reader.take("sector", {"momentum": None, "irrep": None})
-    momentum = kwargs["momentum"]
-    momentum = tuple(momentum) if isinstance(momentum, list) else momentum
-    return symmetries.Sector(symmetries.space_group(lattice), momentum=momentum, irrep=kwargs["irrep"])
+    kwargs = reader.take("sector", {"momentum": None, "irrep": None, "group": "space_group"})
+    group = kwargs["group"] if kwargs["group"] in GROUPS else unknown_name("group", kwargs["group"], GROUPS)
+    momentum = tuple(kwargs["momentum"]) if isinstance(kwargs["momentum"], list) else kwargs["momentum"]
+    return symmetries.Sector(GROUPS[group](lattice), momentum=momentum, irrep=kwargs["irrep"])
 
 
 def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any:

@@ -250,6 +250,7 @@ def test_program(tmp_path):
         ({**GROUND, "latice": {}}, "'lattice'"),
         (changed(GROUND, "lattice", lenght=3), "'length'"),
         (changed(GROUND, "ansatz", name="CausalConv", kernels=3), "'kernel'"),
+        (changed(GROUND, "sector", group="translation"), "'translations'"),
         (changed(GROUND, "optimizer", learning_rate=[[3, 0.1], [0, 0.1]]), "pairs"),
         (changed(GROUND, "lattice", name="Chian"), "'Chain'"),
         (changed(GROUND, "space", name="Bosn", n_max=2), "'Boson'"),
