@@ -55,8 +55,6 @@ def seconds(out: pathlib.Path, cpu: float) -> float:
 
 def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
     """Run one problem, write its curve and its numbers; `more` steps of a run that is there already."""
-    import jax
-
     import drivers
     from drivers import config
 
@@ -70,8 +68,8 @@ def run(name: str, out: pathlib.Path, more: int | None = None) -> dict:
     if result.status == drivers.Status.INTERRUPTED:
         return {"problem": name, "status": "interrupted", "steps": result.steps, "cpu_seconds": round(cpu, 1)}
     several = result.energy.mean.ndim == 1  # states at once: the number is the gap
-    found = jax.tree.map(lambda a: a[0], result.final["gap"]) if several else result.energy
-    energy, error = float(found.mean), float(found.error)
+    found = result.final["gap"] if several else result.energy
+    energy, error = (float(number.ravel()[0]) for number in (found.mean, found.error))
     numbers = {
         "problem": name,
         "status": str(result.status),

@@ -11,9 +11,6 @@ seed = 1
 name = "Square"
 length_x = 4
 
-[space]
-magnetisation = 0
-
 [hamiltonian]
 name = "J1J2"
 j2 = 0.5
@@ -28,6 +25,7 @@ layers = 2
 
 [signs]                             # a factor of the wave function
 name = "Marshall"
+
 [state]
 name = "sampled"                    # or "full": the sum over all configurations
 samples = 1024
@@ -42,17 +40,13 @@ final_rate = 0.01                   # half a cosine from the first rate to this 
 
 [precondition]
 name = "SPRING"                     # SR | SPRING | MARCH | none
-shift = 1e-3
-mu = 0.9
-
-[trust]
-length = 0.2                        # name = "none" takes every step
 
 [run]
 steps = 300
 ```
 
-`excited_states` takes `[excited]` (`states = 2`, `penalty`) too.
+`[trust]` is the judge of the steps. `excited_states` takes `[excited]` (`states = 2`, `penalty`) too, and a list of
+irreps: one for each state.
 """
 
 import dataclasses
@@ -305,7 +299,10 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     if reader.kind == "excited_states":
         levels = reader.make("excited", LEVELS, "penalty")
         keys = jax.random.split(key, levels["states"])
-        thing: Any = [_state(reader, lattice, space, sector, sampler, k) for k in keys]
+        own = sector if isinstance(sector, list) else [sector] * len(keys)
+        if len(own) != len(keys):
+            raise ConfigError("One irrep a state.", got=len(own), expected=len(keys), try_='irrep = ["A1", "B1"]')
+        thing: Any = [_state(reader, lattice, space, s, sampler, k) for s, k in zip(own, keys, strict=True)]
     else:
         levels, thing = {}, _state(reader, lattice, space, sector, sampler, key)
     if not reader.has("precondition"):
@@ -337,7 +334,10 @@ def _sector(reader: _Reader, lattice: Any) -> Any:
     kwargs = reader.take("sector", {"momentum": None, "irrep": None, "group": "space_group"})
     group = kwargs["group"] if kwargs["group"] in GROUPS else unknown_name("group", kwargs["group"], GROUPS)
     momentum = tuple(kwargs["momentum"]) if isinstance(kwargs["momentum"], list) else kwargs["momentum"]
-    return symmetries.Sector(GROUPS[group](lattice), momentum=momentum, irrep=kwargs["irrep"])
+    irrep, made = kwargs["irrep"], GROUPS[group](lattice)
+    if isinstance(irrep, list) and reader.kind == "excited_states":
+        return [symmetries.Sector(made, momentum=momentum, irrep=i) for i in irrep]
+    return symmetries.Sector(made, momentum=momentum, irrep=irrep)
 
 
 def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any:

@@ -1,12 +1,13 @@
 """Several states at once: overlaps between them, and the levels of the Hamiltonian in the space that they span."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from qml._core.types import Array, Float
-from qml.estimate import Samples, Stats, infidelity
+from qml.estimate import Samples, Stats, infidelity, local_values
 from qml.operator import AbstractOperator
 from qml.state import AbstractState
 
@@ -21,7 +22,8 @@ def size(samples: Samples) -> Array:
 def ratio(top: Drawn, bottom: Drawn) -> Array:
     r"""$\psi_{top}(x) / \psi_{bottom}(x)$ at the samples of `bottom`, each state in units of its own size."""
     log_ratio = top[0].log_psi(bottom[1].x) - size(top[1]) - bottom[1].log_psi + size(bottom[1])
-    return jnp.exp(log_ratio)
+    known = jnp.isfinite(bottom[1].log_psi.real)  # a full sum has rows where its state is zero, of weight zero
+    return jnp.where(known, jnp.exp(jnp.where(known, log_ratio, 0)), 0)
 
 
 def fidelity(a: Drawn, b: Drawn) -> Array:
@@ -69,9 +71,8 @@ def levels(hamiltonian: AbstractOperator, drawn: Sequence[Drawn]) -> Levels:
     Source: Macdonald, Phys. Rev. 43, 830 (1933); Hylleraas and Undheim, Z. Phys. 65, 759 (1930).
     """
     states = len(drawn)
-    ratios = [jnp.stack([ratio(top, low) for top in drawn]) for low in drawn]
-    energies = [jnp.stack([_local(hamiltonian, top[0], low[1]) for top in drawn]) for low in drawn]
-    products = [r * e for r, e in zip(ratios, energies, strict=True)]
+    pairs = [[_products(hamiltonian, top, low) for top in drawn] for low in drawn]
+    ratios, products = ([jnp.stack([pair[k] for pair in row]) for row in pairs] for k in (0, 1))
     rows = [low[1] for low in drawn]
     overlap = jnp.stack([s.mean(r.T) for s, r in zip(rows, ratios, strict=True)])
     matrix = jnp.stack([s.mean(p.T) for s, p in zip(rows, products, strict=True)])
@@ -91,7 +92,17 @@ def levels(hamiltonian: AbstractOperator, drawn: Sequence[Drawn]) -> Levels:
     return Levels(energy, gap, jnp.real(overlap * overlap.T))
 
 
-def _local(hamiltonian: AbstractOperator, state: AbstractState, samples: Samples) -> Array:
-    """Local energies of a state at samples of another one."""
-    there = Samples(samples.x, samples.weights, state.log_psi(samples.x), samples.chains)
-    return state.local_values(hamiltonian, there)
+def _products(hamiltonian: AbstractOperator, top: Drawn, bottom: Drawn) -> tuple[Array, Array]:
+    r"""$\psi_t(x) / \psi_b(x)$ and $\langle x|H|\psi_t\rangle / \psi_b(x)$ of `top`, `bottom` at samples of `bottom`.
+
+    Where `top` is zero (another irrep) it is taken as $e^{-40}$ of its size, so that the second is a number.
+    """
+    state, rows = top[0], bottom[1]
+    log_psi = state.log_psi(rows.x)
+    seen = jnp.where(jnp.isfinite(log_psi.real), log_psi, size(top[1]) - 40)
+    known = jnp.isfinite(rows.log_psi.real)
+    log_ratio = jnp.where(known, seen - size(top[1]) - rows.log_psi + size(bottom[1]), 0)
+    plain = dataclasses.replace(state.ansatz, updates=None)  # updates start from the zero itself
+    local = local_values(plain, state.params, hamiltonian, rows.x, log_psi=seen, chunk=state.chunk)
+    ratio = jnp.where(known, jnp.exp(log_ratio), 0)
+    return ratio, ratio * local

@@ -102,7 +102,10 @@ def _ratios(first: Samples, log_second: Any, second: Samples, log_first: Any) ->
                 expected=f"{samples.log_psi.shape}",
                 try_="other.log_psi(samples.x)",
             )
-    differences = [log - s.log_psi for s, log in zip((first, second), logs, strict=True)]
+    known = [jnp.isfinite(s.log_psi.real) for s in (first, second)]  # in a full sum zeros have no weight
+    logs = [jnp.where(k, log, -jnp.inf) for k, log in zip(known, logs, strict=True)]
+    owns = [jnp.where(k, s.log_psi, 0) for k, s in zip(known, (first, second), strict=True)]
+    differences = [log - own for log, own in zip(logs, owns, strict=True)]
     finite = jnp.isfinite(differences[0].real)
     scale = jnp.max(jnp.where(finite, differences[0].real, -jnp.inf))
     scale = jax.lax.stop_gradient(jnp.where(jnp.isfinite(scale), scale, 0.0))

@@ -8,6 +8,7 @@ import pytest
 
 import drivers
 import qml
+import symmetries
 from drivers import cli, config
 from drivers.io.toml import to_toml
 from qml._core.errors import ConfigError
@@ -201,6 +202,23 @@ def test_excited_states():
     kernels = [np.asarray(state.params["kernel"]) for state in (*job.thing, *again.thing)]
     assert np.array_equal(kernels[0], kernels[2]) and np.array_equal(kernels[1], kernels[3])
     assert not np.array_equal(kernels[0], kernels[1])
+
+
+@pytest.mark.slow
+def test_states_in_irreps_of_their_own():
+    """One state an irrep: their overlap is zero, and the gap is that between the lowest levels of the two sectors."""
+    table = {**GROUND, "kind": "excited_states", "lattice": {"name": "Chain", "length": 6}, "run": {"steps": 150}}
+    table |= {"sector": {"momentum": [0], "irrep": ["A", "B"]}, "ansatz": {"dtype": "complex", "alpha": 2, "std": 0.3}}
+    job = config.build({**table, "optimizer": {"learning_rate": 0.1}})
+    assert job.settings["sector"]["irrep"] == ["A", "B"]
+    result = job.run()
+    group = symmetries.space_group(qml.lattice.Chain(6))
+    sectors = [symmetries.Sector(group, momentum=(0,), irrep=irrep) for irrep in "AB"]
+    low, high = (qml.exact.ground_state(job.driver.hamiltonian, sector=s).energies[0] for s in sectors)
+    np.testing.assert_allclose(result.final["gap"].mean, [high - low], rtol=1e-2)
+    assert float(result.final["overlap"][0, 1]) < 1e-20
+    with pytest.raises(ConfigError, match="One irrep a state"):
+        config.build({**table, "excited": {"states": 3}})
 
 
 @pytest.mark.slow
