@@ -21,7 +21,7 @@ from diffquantum.simulate.graph import Edge, Graph
 RESIDUAL = 1e-9  # relative residual a solution must reach
 TURNS = 400  # sweeps whose growth is looked at
 SOLVERS = ("gmres", "anderson")
-WINDOW, MOST = 12, 3600  # earlier iterates that Anderson acceleration mixes, and sweeps at most
+WINDOW, MOST = 12, 2000  # earlier iterates that Anderson acceleration mixes, and sweeps at most
 
 
 class Whole:
@@ -180,7 +180,7 @@ def _host(whole: Whole, numbers: np.ndarray, right: np.ndarray) -> np.ndarray:
 def _anderson_host(matvec: Any, right: np.ndarray) -> np.ndarray:
     """`anderson` in NumPy."""
     x, r, dx, dr = right, right - matvec(right), [], []
-    goal = 1e-13 * np.linalg.norm(right)
+    goal = 1e-12 * np.linalg.norm(right)
     for _ in range(MOST):
         if not np.linalg.norm(r) > goal:
             break
@@ -204,14 +204,15 @@ def _traced(whole: Whole, numbers: Any, right: Any) -> Any:
         if whole.solver == "anderson":
             x = anderson(apply, y)
         else:
-            x = gmres(apply, y, tol=1e-13, atol=0.0, restart=60, maxiter=60, solve_method="batched")[0]
+            x = gmres(apply, y, tol=1e-13, atol=0.0, restart=30, maxiter=12, solve_method="batched")[0]
+            x = gmres(apply, y, x, tol=1e-12, atol=0.0, restart=60, maxiter=60, solve_method="batched")[0]
         error = jnp.linalg.norm((y - apply(x)).ravel())
         return jnp.where(error <= RESIDUAL * jnp.linalg.norm(y.ravel()), x, jnp.nan)
 
     return lax.custom_linear_solve(matvec, right, solve, solve)
 
 
-def anderson(apply: Any, right: Any, window: int = WINDOW, tolerance: float = 1e-13) -> Any:
+def anderson(apply: Any, right: Any, window: int = WINDOW, tolerance: float = 1e-12) -> Any:
     r"""The solution of $A x = b$, $A = 1 - S$, by Anderson acceleration of the turns $x \to b + S x$.
 
     $x_{k+1} = x_k + r_k - (\Delta X + \Delta R)\,\gamma$ with $\gamma$ the least squares solution of
@@ -229,7 +230,8 @@ def anderson(apply: Any, right: Any, window: int = WINDOW, tolerance: float = 1e
 
     def turn(carry: tuple) -> tuple:
         k, x, r, dx, dr = carry
-        gamma = jnp.linalg.lstsq(dr.T, r.ravel())[0]
+        q, square = jnp.linalg.qr(dr.T)
+        gamma = jnp.linalg.lstsq(square, q.T @ r.ravel())[0]
         new = x + r - ((dx + dr).T @ gamma).reshape(x.shape)
         left = right - apply(new)
         at = k % window
