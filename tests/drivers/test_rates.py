@@ -6,9 +6,8 @@ import optax
 import pytest
 
 import drivers
-from drivers.rates import staged
+from drivers.rates import staged, with_factor
 from qml._core.errors import ConfigError
-from tests.drivers.toy import toy
 
 
 class Descent(drivers.AbstractDriver):
@@ -42,12 +41,12 @@ def test_stages_go_on_where_a_run_is_resumed_and_the_factor_is_kept(tmp_path):
     np.testing.assert_array_equal(np.diff(result.history["x"]), -(factors * RATES)[:-1])
 
 
-def test_a_rate_that_is_a_constant_of_the_program_is_not_changed(tmp_path):
-    toy().run(jnp.zeros(3), steps=1, out=tmp_path / "run")
+def test_a_rate_that_is_a_constant_of_the_program_is_not_changed():
     with pytest.raises(ConfigError, match="adjustable"):
-        drivers.resume(tmp_path / "run", steps=1, rate=0.5)
-    with pytest.raises(ConfigError, match="positive number"):
-        drivers.resume(tmp_path / "run", steps=1, rate=0)
+        with_factor(["x", "memory.count"], [jnp.zeros(3), jnp.zeros(())], 0.5)
+    for rate in (0, -1.0, np.nan, True):
+        with pytest.raises(ConfigError, match="positive number"):
+            with_factor(["memory.rate_factor"], [jnp.zeros(())], rate)
 
 
 @pytest.mark.parametrize("rate", [[[0, 0.1]], [0.1, 0.2], [[3, 0.1], [2, -1.0]], [], [[1.5, 0.1]]])
