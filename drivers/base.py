@@ -235,7 +235,7 @@ def resume(
     at, leaves, meta = _load_checkpoint(folder, checkpoint, tables["carry"])
     total = int(record["plan"]["steps"]) if steps is None else at + whole_steps(steps)
     programs = {
-        name: load(folder.read_blob(name), tables["inputs"], tables["carry"], entry["names"], entry["checked"])
+        name: load(folder.read_blob(name), tables["inputs"], tables["carry"], entry["names"])
         for name, entry in record["programs"].items()
     }
     arrays, leaves = [jnp.asarray(x) for x in inputs], [jnp.asarray(x) for x in leaves]

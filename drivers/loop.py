@@ -115,8 +115,9 @@ class Loop:
         """Record one finished step; an answer ends the run."""
         step, (leaves, info, code, finite) = pending
         info, code, finite = jax.device_get((info, code, finite))
-        if not np.all(finite):
-            bad = [n for n, good in zip(self.program.checked, finite, strict=True) if not good]
+        if not finite:
+            means = [n for n in _not_finite(self.program.names, info) if n.endswith(".mean")]
+            bad = [*_not_finite(self.layout.names, leaves), *(n.removesuffix(".mean") for n in means)]
             return (
                 Status.DIVERGED,
                 f"{', '.join(bad[:4])} not finite in step {step}; the state is that of step {step - 1}",
@@ -204,6 +205,11 @@ class Loop:
             wall_time=self.spent,
             compile_time=self.compile_time,
         )
+
+
+def _not_finite(names: Sequence[str], arrays: Sequence[Any]) -> list[str]:
+    """Names of the arrays that hold NaN or infinity."""
+    return [n for n, x in zip(names, jax.device_get(list(arrays)), strict=True) if not np.all(np.isfinite(x))]
 
 
 @contextlib.contextmanager

@@ -190,20 +190,19 @@ class Trust(eqx.Module):
         """
         rows, local = _some(samples, local, self.share)
         turned = turn(state.ansatz, state.params, rows.x, change, state.chunk)
-        turned = turned - rows.mean(turned)
-        slope = 2 * rows.mean(jnp.real(jnp.conj(turned) * (local - rows.mean(local))))
-        length = jnp.sqrt(rows.mean(jnp.abs(turned) ** 2))
-        change, scale = cap(change, length, self.length)
-        slope, length = slope * scale, length * scale
+        turned, apart = (v - m for v, m in zip((turned, local), rows.means(turned, local), strict=True))
+        slope, square, variance = rows.means(
+            jnp.real(jnp.conj(turned) * apart), jnp.abs(turned) ** 2, jnp.abs(apart) ** 2
+        )
+        change, scale = cap(change, jnp.sqrt(square), self.length)
+        slope, length, sigma = 2 * slope * scale, jnp.sqrt(square) * scale, jnp.sqrt(variance)
         moved = state.with_params(tree.axpy(1.0, change, state.params))
         log_new = moved.log_psi(rows.x)
         there = Samples(rows.x, rows.weights, log_new, rows.chains)
         new = moved.local_values(hamiltonian, there)
         new = new if further is None else new + further(moved, there)
         trial = reweigh(rows, log_new, local, new)
-        sigma = jnp.sqrt(rows.mean(jnp.abs(local - rows.mean(local)) ** 2))
-        rounding = 1e-9 * jnp.abs(rows.mean(local))
-        slack = 2 * sigma * length + 3 * _known(trial.error) + rounding
+        slack = 2 * sigma * length + 3 * _known(trial.error) + 1e-9 * jnp.abs(trial.before)
         finite = tree.all_finite(change) & jnp.isfinite(trial.change) & jnp.isfinite(length)
         near, covered = jnp.abs(trial.change - slope) <= slack, trial.effective >= self.effective
         reason = jnp.where(covered, int(Reason.PREDICTION), int(Reason.OVERLAP))
@@ -252,15 +251,25 @@ class Trust(eqx.Module):
         return status, why
 
 
-def chosen(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
-    """One of two trees, typed keys included."""
+def gone_on(taken: Array, believed: Array, there: dict, here: dict, anchor: dict) -> tuple[dict, dict]:
+    """The point to go on from and the anchor behind it: after a step that is taken, that is tried again, or undone.
 
-    def pick(a: Any, b: Any) -> Any:
-        if not isinstance(a, jax.Array):
-            return a
-        return jax.lax.select(jnp.broadcast_to(condition, a.shape), _clone(a), _clone(b))
+    Chains that go back have the random key that was left after the step, so that nothing is drawn twice. Branches that
+    only pass trees on compile to nothing, where a selection is a kernel for each array.
+    """
 
-    return jax.tree.map(pick, yes, no)
+    def again(point: dict, there: dict) -> dict:
+        if not isinstance(point["state"], MCState):
+            return point
+        key = jax.random.clone(there["state"].sampler_state.key)
+        return {**point, "state": eqx.tree_at(lambda s: s.sampler_state.key, point["state"], key)}
+
+    branches = [
+        lambda there, here, anchor: (there, here),
+        lambda there, here, anchor: (again(here, there), anchor),
+        lambda there, here, anchor: (again(anchor, there), anchor),
+    ]
+    return jax.lax.switch(jnp.where(taken, 0, jnp.where(believed, 1, 2)), branches, there, here, anchor)
 
 
 def copied(point: PyTree) -> PyTree:
@@ -273,20 +282,6 @@ def copied(point: PyTree) -> PyTree:
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
 
     return jax.tree.map(copy, point)
-
-
-def _clone(leaf: Any) -> Any:
-    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.clone(leaf) if is_key else leaf
-
-
-def rekeyed(point: dict, number: Array) -> dict:
-    """A point to try again from: its chains as they were, with a random key made of the old one and a number."""
-    state = point["state"]
-    if not isinstance(state, MCState):
-        return point
-    key = jax.random.fold_in(jax.random.clone(state.sampler_state.key), number)
-    return {**point, "state": eqx.tree_at(lambda s: s.sampler_state.key, state, key)}
 
 
 def propose(driver: Any, state: AbstractState, samples: Samples, local: Array, carry: dict) -> tuple:
@@ -350,9 +345,7 @@ def decide(trust: Trust, carry: dict, step: Point) -> tuple[dict, dict]:
     reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
     guard = trust.remember(guard, step.energy, verdict, believed, taken, step.health)
     status, reason = trust.outcome(guard, reason, step.below, step.health)
-    again = rekeyed(chosen(believed, step.here, carry["anchor"]), guard.rejected)
-    point = chosen(taken, step.there, again)
-    anchor = chosen(taken, step.here, carry["anchor"])
+    point, anchor = gone_on(taken, believed, step.there, step.here, carry["anchor"])
     info = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
     new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
     return new, {**info, "status": status, "reason": reason}

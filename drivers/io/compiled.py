@@ -1,7 +1,7 @@
 """Programs of a driver on plain arrays: traced once, compiled once, exported as StableHLO where a folder is given."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from drivers.io.layout import Layout, flatten, names_of
+from qml._core import tree
 from qml._core.errors import DataError, ShapeError
 from qml.estimate.stats import Stats
 
@@ -16,24 +17,11 @@ DIVERGED = 5  # the code of `Status.DIVERGED`
 REASON = 256  # a code is the status, plus so many times the number of a sentence
 
 
-def _inexact(names: Sequence[str], arrays: Sequence[Any]) -> tuple[list[str], list[Any]]:
-    """The floating and complex arrays, with their names."""
-    pairs = [(n, x) for n, x in zip(names, arrays, strict=True) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return [n for n, _ in pairs], [x for _, x in pairs]
-
-
-def _means(info: dict) -> tuple[list[str], list[Any]]:
-    """The means of all `Stats` in the info of a step."""
-    paths, _ = jax.tree_util.tree_flatten_with_path(info, is_leaf=lambda x: isinstance(x, Stats))
-    found = [(jax.tree_util.keystr(p, simple=True, separator="."), x.mean) for p, x in paths if isinstance(x, Stats)]
-    return [n for n, _ in found], [x for _, x in found]
-
-
 def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, Any, Any]:
-    """One step that keeps the old carry where the new one is not finite.
+    """One step, and whether its numbers are finite.
 
     Returns:
-        The new arrays, the info without status and reason, the code, and one flag for each number that was checked.
+        The new arrays, the info without status and reason, the code, and whether the carry and all means are finite.
 
     Raises:
         ShapeError: the step changes the structure, a shape or a dtype of the carry, or its info is no dictionary.
@@ -57,12 +45,13 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
     info = dict(info)
     status, reason = (jnp.asarray(info.pop(name, 0), jnp.int32) for name in ("status", "reason"))
     refused = ~jnp.all(jnp.asarray(info.get("taken", True), bool))  # the driver has seen to it: means may be NaN
-    carried, means = _inexact(layout.names, leaves)[1], _inexact(*_means(info))[1]
-    finite = [jnp.all(jnp.isfinite(x)) for x in carried] + [jnp.all(jnp.isfinite(x)) | refused for x in means]
-    finite = jnp.stack([*finite, jnp.array(True)])
-    good = jnp.all(finite)
-    leaves = [jnp.where(good, a, b) for a, b in zip(leaves, old, strict=True)]
-    return leaves, info, jnp.where(good, status + REASON * reason, DIVERGED), finite
+    means = [x.mean for x in jax.tree.leaves(info, is_leaf=_is_stats) if _is_stats(x)]
+    good = tree.all_finite(leaves) & (tree.all_finite(means) | refused)
+    return leaves, info, jnp.where(good, status + REASON * reason, DIVERGED), good
+
+
+def _is_stats(thing: Any) -> bool:
+    return isinstance(thing, Stats)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -83,13 +72,12 @@ class Program:
     Args:
         make: makes the compiled function.
         names: dotted names of the info leaves it returns.
-        checked: names of the numbers behind the `finite` flags.
         blob: the serialised StableHLO, empty where there is none.
         seconds: time spent on tracing and compiling so far.
     """
 
-    def __init__(self, make: Callable[[], Callable], names: list[str], checked: list[str], blob: bytes, seconds: float):
-        self._make, self.names, self.checked, self.blob, self.seconds = make, names, checked, blob, seconds
+    def __init__(self, make: Callable[[], Callable], names: list[str], blob: bytes, seconds: float):
+        self._make, self.names, self.blob, self.seconds = make, names, blob, seconds
         self._call: Callable | None = None
 
     def compile(self) -> Callable:
@@ -126,24 +114,19 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
     traced = _call.trace(kind, outer, inner, inputs, leaves)
     info = traced.out_info[1] if kind == "step" else {} if kind == "finish" else traced.out_info
     names = names_of(info)
-    checked: list[str] = []
-    if kind == "step":
-        checked = [*_inexact(inner.names, leaves)[0], *_inexact(*_means(info))[0], "the step"]
     if not export:
 
         def make() -> Callable:
             compiled = traced.lower().compile()
             return lambda inputs, leaves: _flat(kind, compiled(inputs, leaves))
 
-        return Program(make, names, checked, b"", time.perf_counter() - start)
+        return Program(make, names, b"", time.perf_counter() - start)
     whole = jax.jit(lambda inputs, leaves: _flat(kind, _call(kind, outer, inner, inputs, leaves)))
     blob = bytes(jax.export.export(whole)(inputs, leaves).serialize())
-    return load(blob, outer, inner, names, checked, time.perf_counter() - start)
+    return load(blob, outer, inner, names, time.perf_counter() - start)
 
 
-def load(
-    blob: bytes, outer: Layout, inner: Layout, names: list[str], checked: list[str], seconds: float = 0.0
-) -> Program:
+def load(blob: bytes, outer: Layout, inner: Layout, names: list[str], seconds: float = 0.0) -> Program:
     """A serialised program.
 
     Raises:
@@ -169,4 +152,4 @@ def load(
     def make() -> Callable:
         return jax.jit(exported.call).lower(outer.structs(), inner.structs()).compile()
 
-    return Program(make, names, checked, blob, seconds)
+    return Program(make, names, blob, seconds)

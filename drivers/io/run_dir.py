@@ -22,7 +22,7 @@ from drivers.io.layout import Layout
 from drivers.io.toml import to_toml
 from qml._core.errors import ConfigError, DataError
 
-FORMAT = 1
+FORMAT = 2
 _PACKAGES = (
     "gradket", "jax", "jaxlib", "flax", "optax", "equinox", "lineax", "numpy", "scipy", "orbax-checkpoint", "qdk",
 )  # fmt: skip
@@ -167,7 +167,7 @@ class RunDir:
         record = {
             "format": FORMAT,
             "plan": plan,
-            "programs": {n: {"names": p.names, "checked": p.checked} for n, p in programs.items()},
+            "programs": {n: {"names": p.names} for n, p in programs.items()},
             "tables": {n: t.to_json() for n, t in tables.items()},
         }
         files = {f"{name}.bin": program.blob for name, program in programs.items()}

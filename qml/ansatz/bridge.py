@@ -35,6 +35,8 @@ class Ansatz:
         name: short name, for messages.
         updates: how log psi changes when few sites change, if the model knows.
         conditionals: how to draw from $|\psi|^2$ site by site, if the model knows.
+        fallback: whether programs hold the slow ways too, by the network and by eigenvalues, for where the fast ones
+            fail; without them the numbers are NaN there. Half of a program is for this, and hardly ever runs.
 
     Example:
         >>> import jax.numpy as jnp
@@ -50,6 +52,7 @@ class Ansatz:
     name: str
     updates: LocalUpdate | None = None
     conditionals: Conditionals | None = None
+    fallback: bool = True
 
     @property
     def is_complex(self) -> bool:
@@ -83,7 +86,7 @@ class Ansatz:
 
     @functools.cached_property
     def _hash(self) -> int:
-        return hash((self.apply, self.n_sites, self.dtype, self.name, self.updates, self.conditionals))
+        return hash((self.apply, self.n_sites, self.dtype, self.name, self.updates, self.conditionals, self.fallback))
 
     def __hash__(self) -> int:
         return self._hash

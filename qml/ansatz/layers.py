@@ -38,10 +38,16 @@ def log_cosh(x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         >>> float(log_cosh(jnp.array(1000.0)))
         999.3068528194401
     """
-    if jnp.iscomplexobj(x):
-        return _log_cosh_complex(x)
+    return _log_cosh_complex(x) if jnp.iscomplexobj(x) else _log_cosh_real(x)
+
+
+@jax.custom_jvp
+def _log_cosh_real(x: Array) -> Array:
     y = jnp.abs(x)
     return y + jnp.log1p(jnp.exp(-2.0 * y)) - math.log(2.0)
+
+
+_log_cosh_real.defjvps(lambda dot, value, x: jnp.tanh(x) * dot)
 
 
 @jax.custom_jvp

@@ -96,14 +96,16 @@ class RBMUpdate(LocalUpdate):
         kernel = jnp.pad(params["kernel"], ((0, 0), (0, more)))
         angles, odd = width * kernel, width * params["visible_bias"]
         even, turn, logs = _moves(angles)
-        still = jnp.concatenate([jnp.zeros_like(logs), jnp.ones_like(even), jnp.zeros_like(turn)], axis=1)
-        ways = [jnp.concatenate([logs + w * odd[:, None], even, w * turn], axis=1) for w in (-1, 1)]
+        way = jnp.array([-1.0, 0.0, 1.0], angles.real.dtype)[:, None, None]  # to the lower state, none, to the higher
+        logarithms = jnp.abs(way) * logs[None] + way * odd[None, :, None]
+        ways = [logarithms, jnp.where(way == 0, 1.0, even[None]), way * turn[None]]
         return {
             "bias": jnp.pad(params["hidden_bias"], (0, more)),
             "kernel": kernel,
             "angles": angles,
             "odd": odd,
-            "moves": jnp.concatenate([ways[0], still, ways[1]]),  # of each site to the lower state, none, to the higher
+            "single": (even, turn, logs),
+            "moves": jnp.concatenate(ways, axis=2).reshape(3 * len(odd), -1),
         }
 
     def reliable(self, tables: dict[str, Array]) -> Array:
@@ -136,9 +138,12 @@ class RBMUpdate(LocalUpdate):
             return super().sum_ratios(tables, cache, x, moves, elements, total)
         real, width = cache.real.dtype, self.high - self.low
         present = jnp.asarray(moves >= 0, real)
-        first = present[:, 0, None] * tables["angles"][moves[:, 0]]
-        last = present[:, 1, None] * tables["angles"][moves[:, 1]] if moves.shape[1] == 2 else jnp.zeros_like(first)
-        both = jnp.stack([first + last, first - last], axis=1)  # two sites go the same way, or opposite ways
+        if moves.shape[1] == 1:
+            all_ = np.array_equal(moves[:, 0], np.arange(x.shape[1]))
+            pairs = [t[:, None] if all_ else t[moves[:, 0], None] for t in tables["single"]]
+        else:
+            first, last = (present[:, i, None] * tables["angles"][moves[:, i]] for i in range(2))
+            pairs = _moves(jnp.stack([first + last, first - last], axis=1))  # the same way, or opposite ways
 
         def group(ratios: Array, inputs: tuple) -> tuple[Array, None]:
             move, here, element, *pairs = inputs
@@ -151,7 +156,7 @@ class RBMUpdate(LocalUpdate):
             return ratios + element * (product * jnp.exp(logs)).astype(ratios.dtype), None
 
         start = jnp.zeros(x.shape[0], jnp.result_type(cache.dtype, elements.dtype))
-        inputs = (jnp.asarray(moves), present, elements.T, *_moves(both))
+        inputs = (jnp.asarray(moves), present, elements.T, *pairs)
         return jax.lax.scan(group, start, inputs)[0]
 
 

@@ -36,6 +36,12 @@ class Samples(eqx.Module):
         r"""Weighted mean $\sum_s w_s v_s$ of `values[samples, ...]`."""
         return jnp.tensordot(self.weights, jnp.asarray(values), 1)
 
+    def means(self, *values: Array) -> tuple[Array, ...]:
+        """Weighted means of several `values[samples]` by one product, which compiles to less than each by itself."""
+        dtype = jnp.result_type(*values)
+        found = jnp.stack([v.astype(dtype) for v in values]) @ self.weights.astype(dtype)
+        return tuple(m if jnp.iscomplexobj(v) else m.real for m, v in zip(found, values, strict=True))
+
     def statistics(self, values: Any, *, hermitian: bool = False) -> Stats:
         """Mean with error, variance, autocorrelation time and R-hat of `values[samples, ...]`.
 

@@ -13,11 +13,15 @@ _KEPT = 512  # rows of a matrix that is kept beside its factor; above 32 MiB in 
 
 
 class Filter(NamedTuple):
-    """What is put in place of an inverse: a shift or a soft cutoff, and a limit on the noise of each mode."""
+    """What is put in place of an inverse: a shift or a soft cutoff, and a limit on the noise of each mode.
+
+    Without `fallback` the result is NaN where a fast solve fails, in place of a slow one.
+    """
 
     shift: Any = None
     cutoff: Any = None
     snr: Any = None
+    fallback: bool = True
 
 
 def upper_gram(rows: Array, depth: int = 2) -> Array:
@@ -45,7 +49,7 @@ def invert(
         $\sum_k v_k f(l_k)\, v_k^T b$ with $f(l) = 1/(l + \lambda)$ or the soft inverse of a cutoff.
     """
     if rule.cutoff is None and rule.snr is None:
-        return solve_shifted(matrix, right, jnp.asarray(rule.shift, right.dtype))
+        return solve_shifted(matrix, right, jnp.asarray(rule.shift, right.dtype), rule.fallback)
     values, vectors = jnp.linalg.eigh(matrix().T, UPLO="L", symmetrize_input=False)
     weight = _inverse(values, rule)
     if rule.snr is not None and signal is not None:
@@ -77,7 +81,7 @@ def signal_to_noise(modes: Array, right: Array, components: int) -> Array:
     return jnp.abs(total) / jnp.sqrt(jnp.maximum(spread, jnp.finfo(spread.dtype).tiny))
 
 
-def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Array:
+def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array, fallback: bool = True) -> Array:
     """Cholesky solve of a positive matrix given by its upper triangle; by eigenvalues cut at zero where that fails.
 
     A large matrix is made again where it fails, so that nothing is kept for a case that hardly ever happens. LAPACK
@@ -86,6 +90,8 @@ def solve_shifted(matrix: Callable[[], Array], right: Array, shift: Array) -> Ar
     made = matrix().T
     factor = jnp.linalg.cholesky(made + shift * jnp.eye(made.shape[0], dtype=made.dtype), symmetrize_input=False)
     x = jax.scipy.linalg.cho_solve((factor, True), right)
+    if not fallback:
+        return x
 
     def by_eigenvalues() -> Array:
         again = made if made.shape[0] <= _KEPT else matrix().T
@@ -106,6 +112,7 @@ def solve_refined(
     right: Array,
     shift: Array,
     rounds: int = 4,
+    fallback: bool = True,
 ) -> Array:
     r"""$(\bar O\bar O^T + \lambda)^{-1}\epsilon$ of rows known in single precision, to full precision.
 
@@ -119,6 +126,7 @@ def solve_refined(
         right: right side.
         shift: $\lambda$.
         rounds: at most.
+        fallback: whether a refinement that fails is followed by a solve in full precision, or gives NaN.
     """
     wider = right.dtype
     made = narrow().astype(wider).T
@@ -132,7 +140,10 @@ def solve_refined(
     enough = 1e-10 * jnp.linalg.norm(right)
     first = jnp.zeros_like(right), right, jnp.zeros((), int)
     y, rest, _ = jax.lax.while_loop(lambda s: (jnp.linalg.norm(s[1]) > enough) & (s[2] < rounds), refine, first)
-    return jax.lax.cond(jnp.linalg.norm(rest) <= 10 * enough, lambda: y, lambda: solve_shifted(wide, right, shift))
+    fine = jnp.linalg.norm(rest) <= 10 * enough
+    if not fallback:
+        return jnp.where(fine, y, jnp.nan)
+    return jax.lax.cond(fine, lambda: y, lambda: solve_shifted(wide, right, shift))
 
 
 def solve_by_products(

@@ -131,22 +131,25 @@ def statistics(values: Any, weights: Any = None) -> Stats:
 @jax.jit
 def _statistics(values: Array, weights: Any) -> Stats:
     length, chains = values.shape[:2]
-    count, trailing = length * chains, (None,) * (values.ndim - 2)
-    w = jnp.full((length, chains), 1.0 / count) if weights is None else jnp.asarray(weights)
-    w = w[(..., *trailing)]
-    mean = jnp.sum(w * values, axis=(0, 1))
-    residual = count * w * (values - mean[None, None])
-    residual = residual - jnp.mean(residual, axis=(0, 1))[None, None]
-    variance = jnp.sum(w * jnp.abs(values - mean[None, None]) ** 2, axis=(0, 1)) * (count / max(count - 1, 1))
-    scatter = jnp.sum(jnp.abs(residual) ** 2, axis=(0, 1)) / max(count - 1, 1)
+    count, shape = length * chains, values.shape[2:]
+    flat = values.reshape(count, -1)
+    w = jnp.full((count,), 1.0 / count) if weights is None else jnp.asarray(weights).reshape(count)
+    rows = jnp.stack([w, jnp.ones_like(w)])  # sums as products with matrices compile to nothing
+    mean = (rows @ flat)[0]
+    apart = flat - mean[None]
+    residual = count * w[:, None] * apart
+    squares = rows @ jnp.concatenate([jnp.abs(apart) ** 2, jnp.abs(residual) ** 2], axis=1)
+    variance = squares[0, : mean.size] * (count / max(count - 1, 1))
+    scatter = squares[1, mean.size :] / max(count - 1, 1)
     # what rounding alone makes of a constant is no autocorrelation
     rounding = count * (4 * jnp.finfo(scatter.dtype).eps * jnp.abs(mean)) ** 2
     constant = scatter <= rounding
+    residual = residual.reshape(length, chains, -1)
     tau = _tau_between(residual, scatter) if chains >= _MANY_CHAINS else _tau_within(residual, scatter)
     tau = jnp.where(constant, 0.5, tau)
     error = jnp.sqrt(2 * tau * scatter / count) if count > 1 else jnp.full_like(scatter, jnp.nan)
-    r_hat = jnp.where(constant, 1.0, _split_r_hat(values))
-    return Stats(mean, error, variance, tau, r_hat, jnp.array(count))
+    r_hat = jnp.where(constant, 1.0, _split_r_hat(values.reshape(length, chains, -1)))
+    return Stats(*(a.reshape(shape) for a in (mean, error, variance, tau, r_hat)), jnp.array(count))
 
 
 _MANY_CHAINS = 64
@@ -166,9 +169,15 @@ def _tau_within(residual: Array, scatter: Array) -> Array:
     covariance = jnp.fft.ifft(jnp.abs(padded) ** 2, axis=0).real[:length]
     rho = jnp.mean(covariance, axis=1) / length / jnp.where(scatter > 0, scatter, 1.0)[None]
     pairs = rho[: length // 2 * 2].reshape(length // 2, 2, *rho.shape[1:]).sum(axis=1) if length > 1 else rho
-    positive = jnp.cumprod(pairs > 0, axis=0)
-    tau = jnp.sum(positive * jax.lax.cummin(pairs, axis=0), axis=0) - 0.5
-    return jnp.maximum(tau, 0.5 / length)
+
+    def add(carry: tuple, pair: Array) -> tuple[tuple, None]:  # a small loop compiles to one kernel
+        alive, lowest, total = carry
+        alive, lowest = alive & (pair > 0), jnp.minimum(lowest, pair)
+        return (alive, lowest, total + jnp.where(alive, lowest, 0.0)), None
+
+    zero = jnp.zeros_like(pairs[0])
+    (_, _, total), _ = jax.lax.scan(add, (zero == 0, zero + jnp.inf, zero), pairs)
+    return jnp.maximum(total - 0.5, 0.5 / length)
 
 
 def _split_r_hat(values: Array) -> Array:

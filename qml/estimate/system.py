@@ -135,7 +135,7 @@ def _solve(
     start: Array | None,
     scale: Array | None,
 ) -> Solution:
-    rule, wide = options.filter, right.dtype
+    rule, wide = options.filter._replace(fallback=ansatz.fallback), right.dtype
     form = _choose(options, ansatz, params, len(samples.x), layers=scale is None)
     plain = _stored(ansatz, params, samples, options.chunk) if form in ("dense", "jacobian") else None
     if plain is None:
@@ -172,7 +172,10 @@ def _solve(
 
         if rows.held is not None and rows.held.narrow and len(right) > _FEW and not _eigen(rule):
             held = rows.held
-            y = solve_refined(lambda: held.gram(wide=False), make, lambda y: held.push(held.pull(y)), right, shift)
+            y = solve_refined(
+                lambda: held.gram(wide=False), make, lambda y: held.push(held.pull(y)), right, shift,
+                fallback=rule.fallback,
+            )  # fmt: skip
         else:
             y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components))
         z = rows.pull(y)

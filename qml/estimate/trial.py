@@ -18,11 +18,15 @@ from qml.estimate.samples import Samples
 
 
 class Trial(eqx.Module):
-    """What a change does to the energy by reweighting: its change, the error of it, the share of effective samples."""
+    """What a change does to the energy by reweighting: its change, the error of it, the share of effective samples.
+
+    Besides, the energy before it.
+    """
 
     change: Float[Array, ""]
     error: Float[Array, ""]
     effective: Float[Array, ""]
+    before: Float[Array, ""]
 
 
 def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any) -> Trial:
@@ -40,12 +44,12 @@ def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any) -> Tri
     """
     log_ratio = 2 * (jnp.asarray(log_psi) - samples.log_psi).real
     ratio = jnp.exp(log_ratio - jnp.max(log_ratio))
-    ratio = ratio / samples.mean(ratio)
     old, new = jnp.asarray(local).real, jnp.asarray(moved_local).real
-    before, after = samples.mean(old), samples.mean(ratio * new)
-    influence = ratio * (new - after) - (old - before)
+    size, square, before, after = samples.means(ratio, ratio**2, old, ratio * new)
+    after = after / size
+    influence = ratio / size * (new - after) - (old - before)
     error = jnp.zeros_like(after) if samples.chains is None else samples.statistics(influence).error
-    return Trial(after - before, error, 1.0 / samples.mean(ratio**2))
+    return Trial(after - before, error, size**2 / square, before)
 
 
 def fubini_study(

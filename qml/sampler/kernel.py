@@ -141,7 +141,8 @@ def sweep(
 ) -> Chains:
     """So many moves of every chain, with the random numbers of all of them drawn at once."""
     key, draw = jax.random.split(chains.key)
-    uniforms = jax.random.uniform(draw, (moves, chains.x.shape[0], rule.n_uniforms + 1), real_dtype())
+    shape = (moves, chains.x.shape[0], rule.n_uniforms + 1)  # drawn in a row: that compiles to far less
+    uniforms = jax.random.uniform(draw, (math.prod(shape),), real_dtype()).reshape(shape)
     thresholds = jnp.log(uniforms[..., -1]) - log_share(hilbert)
 
     def move(carry: tuple, inputs: tuple[Array, Array]) -> tuple[tuple, None]:
@@ -210,4 +211,7 @@ def by_best_wave(
 
     result, drift = jax.lax.cond(updates.reliable(tables), by_updates, nothing)
     small = jnp.sqrt(jnp.finfo(drift.dtype).eps)
+    if not ansatz.fallback:
+        chains, seen = result
+        return eqx.tree_at(lambda c: c.log_psi, chains, jnp.where(drift < small, chains.log_psi, jnp.nan)), seen
     return jax.lax.cond(drift < small, lambda: result, by_network)

@@ -42,7 +42,7 @@ def thermalise(
         The chains after at most 1260 sweeps, and how it ended.
     """
 
-    def half(carry: Any, length: Array) -> tuple[Any, Array, Array]:
+    def sweeps(carry: Any, length: Array) -> tuple[Any, Array, Array]:
         def body(_: Array, state: tuple) -> tuple:
             carry, count, mean, square = state
             carry = one_sweep(carry)
@@ -55,19 +55,20 @@ def thermalise(
         carry, count, mean, square = jax.lax.fori_loop(0, length, body, (carry, zero[0], zero, zero))
         return carry, mean, square / (count - 1)
 
-    def stage(state: tuple) -> tuple:
-        carry, length, done, _ = state
-        carry, first_mean, first_variance = half(carry, length)
-        carry, mean, variance = half(carry, length)
-        means, variances = jnp.stack([first_mean, mean]), jnp.stack([first_variance, variance])
-        return carry, 2 * length, done + 2 * length, stationary(means, variances, length)
+    def half(state: tuple) -> tuple:  # one loop body for both halves, so that the sweep is compiled once
+        carry, length, second, done, last, _ = state
+        carry, mean, variance = sweeps(carry, length)
+        now = jnp.stack([mean, variance])
+        settled = second & stationary(*jnp.stack([last, now], axis=1), length)
+        return carry, jnp.where(second, 2 * length, length), ~second, done + length, now, settled
 
     def going_on(state: tuple) -> Array:
-        return ~state[3] & (state[1] < FIRST * 2**STAGES)
+        return ~state[5] & (state[1] < FIRST * 2**STAGES)
 
-    start = (carry, jnp.asarray(FIRST), jnp.asarray(0), jnp.asarray(False))
-    carry, _, sweeps, settled = jax.lax.while_loop(going_on, stage, start)
-    return carry, Thermalised(sweeps, settled)
+    value = look(carry)
+    start = (carry, jnp.asarray(FIRST), jnp.asarray(False), jnp.asarray(0), jnp.zeros((2, *value.shape), value.dtype))
+    carry, _, _, done, _, settled = jax.lax.while_loop(going_on, half, (*start, jnp.asarray(False)))
+    return carry, Thermalised(done, settled)
 
 
 def stationary(
