@@ -99,7 +99,7 @@ def repeat(name: str, method: str, count: int, runs: int):
     return np.array(errors), np.array(spreads), infos, row
 
 
-@pytest.mark.parametrize("name", ["n=3 scale=0.5", "n=3 scale=1.0"])
+@pytest.mark.parametrize("name", [pytest.param("n=3 scale=0.5", marks=pytest.mark.slow), "n=3 scale=1.0"])
 def test_likelihood_reaches_the_fisher_bound(name):
     errors, spreads, infos, row = repeat(name, "likelihood", 300_000, 24)
     assert max(float(i["natural_gradient"]) for i in infos) < 1e-8
