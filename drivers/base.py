@@ -4,7 +4,8 @@ import abc
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -42,6 +43,10 @@ class AbstractDriver(eqx.Module):
         >>> float(result.state), result.history["loss"]
         (1.0, array([8., 4., 2.]))
     """
+
+    quick: ClassVar[bool] = (
+        False  # steps are compiled without the slow ways first: `info["sound"]` says if one is needed
+    )
 
     @abc.abstractmethod
     def init(self, thing: Any, key: Any) -> PyTree:
@@ -150,9 +155,10 @@ class AbstractDriver(eqx.Module):
             folder = RunDir.create(out, default if settings is None else settings, seed)
         words = {"sentences": list(driver.sentences()), "facts": driver.facts(thing)}
         plan = {"steps": total, "checkpoint_every": checkpoint_every, **words}
-        step, final = _programs(folder, thing, (inputs, outer), inner, plan)
+        step, final = _programs(folder, thing, (inputs, outer), inner, plan, quick=driver.quick)
+        careful = partial(build, "step", outer, inner, export=False) if folder is None and driver.quick else None
         opening = build("start", outer, inner, export=False)
-        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words)
+        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words, careful=careful)
         if opening.names:
             loop.record(0, dict(zip(opening.names, jax.device_get(opening(inputs, leaves)), strict=True)))
         status, message = loop.run(total, callbacks, progress)
@@ -177,11 +183,15 @@ def whole_steps(steps: Any) -> int:
     return int(steps)
 
 
-def _programs(folder: RunDir | None, thing: Any, outer: tuple, inner: Layout, plan: dict) -> tuple[Program, Program]:
+def _programs(
+    folder: RunDir | None, thing: Any, outer: tuple, inner: Layout, plan: dict, *, quick: bool
+) -> tuple[Program, Program]:
     """The compiled step and final measurement; with a folder they are exported there and the exported ones run."""
     inputs, layout = outer
     if folder is None:
-        return build("step", layout, inner, export=False), build("final", layout, inner, export=False)
+        return build("quick" if quick else "step", layout, inner, export=False), build(
+            "final", layout, inner, export=False
+        )
     try:
         made = {kind: build(kind, layout, inner, export=True) for kind in ("step", "final", "finish")}
     except (NotImplementedError, ValueError) as error:

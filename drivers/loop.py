@@ -1,6 +1,7 @@
 """The bookkeeping of one run: record, check, save, stop on a signal."""
 
 import contextlib
+import functools
 import pathlib
 import signal
 import threading
@@ -45,6 +46,7 @@ class Loop:
         spent: seconds spent before.
         sentences: why the driver may end the run, by number.
         facts: what the result file says of the problem.
+        careful: makes the program that does a step again where `program`, a quick one, was not sound.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Loop:
         spent: float = 0.0,
         sentences: Sequence[str] = SENTENCES,
         facts: Mapping[str, Any] | None = None,
+        careful: Callable[[], Program] | None = None,
     ):
+        self._careful = None if careful is None else functools.cache(careful)
         self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
         self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
         self.sentences, self.facts = tuple(sentences), facts or {}
@@ -94,10 +98,14 @@ class Loop:
                 leaves, pending, end = self.leaves, None, None
                 for step in range(self.done + 1, total + 1):
                     out = self.program(self.inputs, leaves)
+                    sure = self._sure(pending)
+                    if sure is not pending:
+                        pending, out = sure, self.program(self.inputs, sure[1][0])
                     end = pending and self._settle(pending, callbacks, line, stop, begin)
                     if end:
                         return end
                     leaves, pending = out[0], (step, out)
+                pending = self._sure(pending)
                 end = pending and self._settle(pending, callbacks, line, stop, begin)
             return end or (Status.FINISHED, f"{self.done} steps done")
         except BaseException:  # an error of a callback, or a second Ctrl-C: what is done stays
@@ -108,6 +116,12 @@ class Loop:
         finally:
             line.close()
             self.seconds = clock.monotonic() - begin
+
+    def _sure(self, pending: Any) -> Any:
+        """A finished step, done again by the careful program where the quick one was not sound."""
+        if pending is None or self._careful is None or bool(pending[1][3]):
+            return pending
+        return pending[0], self._careful()(self.inputs, self.leaves)
 
     def _settle(
         self, pending: tuple, callbacks: Sequence[Callback], line: ProgressLine, stop: list, begin: float

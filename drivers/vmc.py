@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from drivers.bounds import lower_bound
 from drivers.io.result import Status
 from drivers.measure import FRESH, check_job, check_rules, energy_info, fresh_energy, observed, opened, settled
 from drivers.trust import Point, Reason, Trust, below_floor, copied, decide, propose, sentences
+from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
 from qml.estimate import AbstractPreconditioner, diagnose
@@ -62,6 +63,7 @@ class VMC(AbstractDriver):
     Source: Becca and Sorella, Quantum Monte Carlo Approaches for Correlated Systems (2017), ch. 5-6.
     """
 
+    quick: ClassVar[bool] = True
     hamiltonian: AbstractOperator
     optimizer: Any
     precondition: AbstractPreconditioner | None = None
@@ -105,17 +107,19 @@ class VMC(AbstractDriver):
         energy, floor = info["energy"], carry["floor"]
         below = below_floor(energy, floor)
         change, memory, metric, extra = propose(self, state, samples, local, carry)
+        chains = state.sampler_state.log_psi if isinstance(state, MCState) else ()
+        sound = True if state.ansatz.fallback else tree.all_finite((chains, local, change))
         if self.trust is None:
             status = jnp.where(below, int(Status.DIVERGED), int(Status.RUNNING))
             reason = jnp.where(below, int(Reason.BELOW_BOUND), int(Reason.NONE))
             moved = settled(state.with_params(optax.apply_updates(state.params, change)))
-            info = {**info, **extra, "status": status, "reason": reason}
+            info = {**info, **extra, "status": status, "reason": reason, "sound": sound}
             return {"state": moved, "memory": memory, "metric": metric, "floor": floor}, info
         change, verdict = self.trust.judge(state, samples, local, self.hamiltonian, change)
         moved = settled(state.with_params(optax.apply_updates(state.params, change)))
         there = {"state": moved, "memory": memory, "metric": metric}
         new, step = decide(self.trust, carry, Point(here, there, energy, energy, verdict, below, health))
-        return new, {**info, **extra, **step}
+        return new, {**info, **extra, **step, "sound": sound & jnp.isfinite(verdict.change)}
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples, and the bound they must not fall below."""

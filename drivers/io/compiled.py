@@ -1,7 +1,9 @@
 """Programs of a driver on plain arrays: traced once, compiled once, exported as StableHLO where a folder is given."""
 
+import contextlib
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,13 +14,16 @@ from drivers.io.layout import Layout, flatten, names_of
 from qml._core import tree
 from qml._core.errors import DataError, ShapeError
 from qml.estimate.stats import Stats
+from qml.state.base import with_fallback
 
 DIVERGED = 5  # the code of `Status.DIVERGED`
 REASON = 256  # a code is the status, plus so many times the number of a sentence
 
 
-def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, Any, Any]:
+def guarded_step(driver: Any, old: list, layout: Layout, quick: bool = False) -> tuple[list, dict, Any, Any]:
     """One step, and whether its numbers are finite.
+
+    A quick one holds no slow ways (see `Ansatz.fallback`), and where it needs one that is as if it were not finite.
 
     Returns:
         The new arrays, the info without status and reason, the code, and whether the carry and all means are finite.
@@ -26,7 +31,8 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
     Raises:
         ShapeError: the step changes the structure, a shape or a dtype of the carry, or its info is no dictionary.
     """
-    new, info = driver.step(layout.unflatten(old))
+    carry = layout.unflatten(old)
+    new, info = driver.step(with_fallback(carry, False) if quick else carry)
     if not isinstance(info, dict):
         raise ShapeError(
             "The info of a step is no dictionary.",
@@ -34,7 +40,7 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
             expected="a dict of Stats and arrays",
             try_='return carry, {"energy": energy}',
         )
-    leaves, changed = flatten(new)
+    leaves, changed = flatten(with_fallback(new, True) if quick else new)
     if changed != layout:
         raise ShapeError(
             "A step changes the form of its carry.",
@@ -46,7 +52,8 @@ def guarded_step(driver: Any, old: list, layout: Layout) -> tuple[list, dict, An
     status, reason = (jnp.asarray(info.pop(name, 0), jnp.int32) for name in ("status", "reason"))
     refused = ~jnp.all(jnp.asarray(info.get("taken", True), bool))  # the driver has seen to it: means may be NaN
     means = [x.mean for x in jax.tree.leaves(info, is_leaf=_is_stats) if _is_stats(x)]
-    good = tree.all_finite(leaves) & (tree.all_finite(means) | refused)
+    sound = jnp.asarray(info.pop("sound", True), bool) | (not quick)
+    good = sound & tree.all_finite(leaves) & (tree.all_finite(means) | refused)
     return leaves, info, jnp.where(good, status + REASON * reason, DIVERGED), good
 
 
@@ -58,8 +65,8 @@ def _is_stats(thing: Any) -> bool:
 def _call(kind: str, outer: Layout, inner: Layout, inputs: list, leaves: list) -> Any:
     """The one jitted function of all drivers: couplings are inputs, so a run with other couplings compiles nothing."""
     driver, thing = outer.unflatten(inputs)
-    if kind == "step":
-        return guarded_step(driver, leaves, inner)
+    if kind in ("step", "quick"):
+        return guarded_step(driver, leaves, inner, quick=kind == "quick")
     carry = inner.unflatten(leaves)
     if kind in ("start", "final"):
         return dict(driver.final(carry) if kind == "final" else driver.start(carry))
@@ -92,13 +99,25 @@ class Program:
         return self.compile()(inputs, leaves)
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: tracing makes so many small objects that it would take a fifth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _flat(kind: str, out: Any) -> Any:
     """What a program returns as plain lists."""
-    return (out[0], jax.tree.leaves(out[1]), out[2], out[3]) if kind == "step" else jax.tree.leaves(out)
+    return (out[0], jax.tree.leaves(out[1]), *out[2:]) if kind in ("step", "quick") else jax.tree.leaves(out)
 
 
 def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
-    """Trace one of `step`, `start`, `final` or `finish`; with `export` the program that runs is the serialised one.
+    """Trace `step`, `quick`, `start`, `final` or `finish`; with `export` the program that runs is the serialised one.
 
     Args:
         kind: which function of the driver.
@@ -111,13 +130,16 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
     """
     start = time.perf_counter()
     inputs, leaves = outer.structs(), inner.structs()
-    traced = _call.trace(kind, outer, inner, inputs, leaves)
-    info = traced.out_info[1] if kind == "step" else {} if kind == "finish" else traced.out_info
+    with _uncollected():
+        traced = _call.trace(kind, outer, inner, inputs, leaves)
+    info = traced.out_info[1] if kind in ("step", "quick") else {} if kind == "finish" else traced.out_info
     names = names_of(info)
     if not export:
 
         def make() -> Callable:
-            compiled = traced.lower().compile()
+            with _uncollected():
+                lowered = traced.lower()
+            compiled = lowered.compile()
             return lambda inputs, leaves: _flat(kind, compiled(inputs, leaves))
 
         return Program(make, names, b"", time.perf_counter() - start)

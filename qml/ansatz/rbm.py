@@ -90,7 +90,7 @@ class RBMUpdate(LocalUpdate):
     low: int = -1
     high: int = 1
 
-    def prepare(self, params: Params) -> dict[str, Array]:
+    def prepare(self, params: Params) -> dict[str, Any]:
         width = self.high - self.low
         more = -params["kernel"].shape[1] % _parts(params["kernel"].shape[1])
         kernel = jnp.pad(params["kernel"], ((0, 0), (0, more)))
@@ -108,18 +108,16 @@ class RBMUpdate(LocalUpdate):
             "moves": jnp.concatenate(ways, axis=2).reshape(3 * len(odd), -1),
         }
 
-    def reliable(self, tables: dict[str, Array]) -> Array:
+    def reliable(self, tables: dict[str, Any]) -> Array:
         size = jnp.abs(tables["angles"])  # rounding grows like cosh(D)^2; products must not overflow for four sites
         longest = 0.17 * jnp.finfo(size.dtype).maxexp
         return (jnp.max(size) < 3.0) & (jnp.max(jnp.sum(size, axis=1)) < longest)
 
-    def init(self, tables: dict[str, Array], x: Array) -> Array:
+    def init(self, tables: dict[str, Any], x: Array) -> Array:
         w = tables["kernel"]
         return jnp.tanh(x.astype(w.real.dtype) @ w + tables["bias"][None, :])
 
-    def step(
-        self, tables: dict[str, Array], cache: Array, x: Array, sites: Array, values: Array
-    ) -> tuple[Array, Array]:
+    def step(self, tables: dict[str, Any], cache: Array, x: Array, sites: Array, values: Array) -> tuple[Array, Array]:
         real, hidden = cache.real.dtype, cache.shape[1]
         even, odd, logs = jnp.ones((), real), jnp.zeros((), real), jnp.zeros((), real)
         way = jnp.sign(values - values_at(x, sites)).astype(jnp.int32)  # -1, 0 or 1
@@ -132,7 +130,7 @@ class RBMUpdate(LocalUpdate):
         return jnp.log(_product(factors)) + logs, (cache * even + odd) / factors
 
     def sum_ratios(
-        self, tables: dict[str, Array], cache: Array, x: Array, moves: np.ndarray, elements: Array, total: int = 0
+        self, tables: dict[str, Any], cache: Array, x: Array, moves: np.ndarray, elements: Array, total: int = 0
     ) -> Array:
         if moves.shape[1] > 2:
             return super().sum_ratios(tables, cache, x, moves, elements, total)

@@ -149,7 +149,8 @@ def _statistics(values: Array, weights: Any) -> Stats:
     tau = jnp.where(constant, 0.5, tau)
     error = jnp.sqrt(2 * tau * scatter / count) if count > 1 else jnp.full_like(scatter, jnp.nan)
     r_hat = jnp.where(constant, 1.0, _split_r_hat(values.reshape(length, chains, -1)))
-    return Stats(*(a.reshape(shape) for a in (mean, error, variance, tau, r_hat)), jnp.array(count))
+    mean, error, variance, tau, r_hat = (a.reshape(shape) for a in (mean, error, variance, tau, r_hat))
+    return Stats(mean, error, variance, tau, r_hat, jnp.array(count))
 
 
 _MANY_CHAINS = 64

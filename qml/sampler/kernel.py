@@ -1,5 +1,6 @@
 """Metropolis moves of many chains: one attempt, one sweep, and runs of sweeps with or without local updates."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Inexact, Int, Params, RandomKey
@@ -167,6 +170,20 @@ def counted(chains: Chains, before: Array, moves: int) -> Chains:
     moved, waited = chains.accepted > before, jnp.minimum(chains.still + moves, _LONG)
     longest = jnp.where(moved, jnp.maximum(chains.longest, waited), chains.longest)
     return eqx.tree_at(lambda c: (c.still, c.longest), chains, (jnp.where(moved, 0, waited), longest))
+
+
+def quick_first(make: Callable[[Ansatz], SamplerState], ansatz: Ansatz, key: RandomKey) -> SamplerState:
+    """Chains by local updates alone, whose program is half as large; where that fails, by one that holds both ways.
+
+    Args:
+        make: the chains, in one program.
+        ansatz: the wave function.
+        key: inside another program, where nothing can be looked at, there is one program alone.
+    """
+    if isinstance(key, Tracer) or not ansatz.fallback or ansatz.updates is None:
+        return make(ansatz)
+    state = make(dataclasses.replace(ansatz, fallback=False))
+    return state if np.all(np.isfinite(np.asarray(state.log_psi))) else make(ansatz)
 
 
 def by_best_wave(

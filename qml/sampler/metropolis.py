@@ -11,7 +11,7 @@ from qml._core.errors import ShapeError
 from qml._core.types import Array, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
 from qml.sampler.base import AbstractSampler, SamplerState
-from qml.sampler.kernel import Chains, Network, Updates, by_best_wave, sweep
+from qml.sampler.kernel import Chains, Network, Updates, by_best_wave, quick_first, sweep
 from qml.sampler.rules import AbstractRule
 from qml.sampler.thermalise import Thermalised, thermalise
 
@@ -93,7 +93,7 @@ class Metropolis(AbstractSampler):
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
         """Chains from uniformly random configurations, thermalised by diagnostics or for `burn` sweeps."""
         if self.burn is None:
-            return _thermalised(self, ansatz, params, key)
+            return quick_first(lambda ansatz: _thermalised(self, ansatz, params, jax.random.clone(key)), ansatz, key)
         start, key = jax.random.split(key)
         x = self.hilbert.random_state(start, self.chains)
         zero = jnp.zeros((self.chains,), jnp.int32)

@@ -59,7 +59,8 @@ def thermalise(
         carry, length, second, done, last, _ = state
         carry, mean, variance = sweeps(carry, length)
         now = jnp.stack([mean, variance])
-        settled = second & stationary(*jnp.stack([last, now], axis=1), length)
+        both = jnp.stack([last, now], axis=1)
+        settled = second & stationary(both[0], both[1], length)
         return carry, jnp.where(second, 2 * length, length), ~second, done + length, now, settled
 
     def going_on(state: tuple) -> Array:

@@ -1,6 +1,7 @@
 """What a Monte Carlo state and a full-sum state share."""
 
 import abc
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -136,6 +137,21 @@ class AbstractState(eqx.Module):
         """
         check_size(self.hilbert, _LIMIT)
         return _amplitudes(self)
+
+
+def with_fallback(thing: Any, fallback: bool) -> Any:
+    """A tree whose states have an ansatz with or without the slow ways, see `Ansatz.fallback`."""
+
+    def swap(state: Any) -> Any:
+        if not isinstance(state, AbstractState):
+            return state
+        new = object.__new__(type(state))
+        for name, value in ((f.name, getattr(state, f.name)) for f in dataclasses.fields(state)):
+            there = dataclasses.replace(value, fallback=fallback) if name == "ansatz" else value
+            object.__setattr__(new, name, there)
+        return new
+
+    return jax.tree.map(swap, thing, is_leaf=lambda node: isinstance(node, AbstractState))
 
 
 def is_operator(thing: Any) -> bool:
