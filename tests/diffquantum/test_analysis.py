@@ -38,6 +38,7 @@ def test_discount_and_walk():
     assert "n0" in diffquantum.analyse(loop("T04_Ruin")).control
 
 
+@pytest.mark.slow
 def test_resources():
     """Mean cost of a run by closed forms; and of the derivative program, which throws a coin at each occurrence."""
     turns = 1 / np.sin(0.5) ** 2

@@ -211,7 +211,7 @@ def test_whole_space_solver_agrees(monkeypatch, solver):
     assert np.isnan(jax.jit(mean)(jnp.array([0.0, 0.7])))
 
 
-@pytest.mark.parametrize("spread", [0.5, 0.98])
+@pytest.mark.parametrize("spread", [pytest.param(0.5, marks=pytest.mark.slow), 0.98])
 def test_anderson_acceleration(spread):
     """A random non-symmetric turn, against a dense solve; far fewer turns than plain iteration would need."""
     rng = np.random.default_rng(0)
