@@ -172,7 +172,7 @@ def counted(chains: Chains, before: Array, moves: int) -> Chains:
     return eqx.tree_at(lambda c: (c.still, c.longest), chains, (jnp.where(moved, 0, waited), longest))
 
 
-def quick_first(make: Callable[[Ansatz], SamplerState], ansatz: Ansatz, key: RandomKey) -> SamplerState:
+def quick_first(make: Callable[[Ansatz, RandomKey], SamplerState], ansatz: Ansatz, key: RandomKey) -> SamplerState:
     """Chains by local updates alone, whose program is half as large; where that fails, by one that holds both ways.
 
     Args:
@@ -181,9 +181,9 @@ def quick_first(make: Callable[[Ansatz], SamplerState], ansatz: Ansatz, key: Ran
         key: inside another program, where nothing can be looked at, there is one program alone.
     """
     if isinstance(key, Tracer) or not ansatz.fallback or ansatz.updates is None:
-        return make(ansatz)
-    state = make(dataclasses.replace(ansatz, fallback=False))
-    return state if np.all(np.isfinite(np.asarray(state.log_psi))) else make(ansatz)
+        return make(ansatz, key)
+    state = make(dataclasses.replace(ansatz, fallback=False), key)
+    return state if np.all(np.isfinite(np.asarray(state.log_psi))) else make(ansatz, jax.random.clone(key))
 
 
 def by_best_wave(

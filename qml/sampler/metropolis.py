@@ -93,7 +93,7 @@ class Metropolis(AbstractSampler):
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
         """Chains from uniformly random configurations, thermalised by diagnostics or for `burn` sweeps."""
         if self.burn is None:
-            return quick_first(lambda ansatz: _thermalised(self, ansatz, params, jax.random.clone(key)), ansatz, key)
+            return quick_first(lambda ansatz, key: _thermalised(self, ansatz, params, key), ansatz, key)
         start, key = jax.random.split(key)
         x = self.hilbert.random_state(start, self.chains)
         zero = jnp.zeros((self.chains,), jnp.int32)
