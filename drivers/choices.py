@@ -156,6 +156,7 @@ def _symmetric(hilbert: Any, lattice: Any, body: int = 2) -> Any:
 
 
 GROUPS: Choices = {"translations": symmetries.translation_group, "space_group": symmetries.space_group}
+INTERNAL: Choices = {"spin_flip": symmetries.SpinFlip, "particle_hole": symmetries.ParticleHole}
 LATTICES: Choices = {
     name: getattr(qml.lattice, name)
     for name in (

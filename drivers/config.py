@@ -16,7 +16,7 @@ name = "J1J2"
 j2 = 0.5
 
 [sector]
-irrep = "A1"
+irrep = "A1"                        # momentum = [0, 0]; spin_flip = 1, particle_hole = 1: eigenvalues
 
 [ansatz]
 name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | MeanField | GCNN | ViT | ResConv | ConvNeXt
@@ -73,6 +73,7 @@ from drivers.choices import (
     GROUPS,
     HAMILTONIANS,
     INTEGRATORS,
+    INTERNAL,
     LATTICES,
     LEVELS,
     METRICS,
@@ -331,13 +332,14 @@ def _sector(reader: _Reader, lattice: Any) -> Any:
     """The sector that a file names, of the space group of the lattice or of its translations alone."""
     if not reader.has("sector"):
         return None
-    kwargs = reader.take("sector", {"momentum": None, "irrep": None, "group": "space_group"})
-    group = kwargs["group"] if kwargs["group"] in GROUPS else unknown_name("group", kwargs["group"], GROUPS)
-    momentum = tuple(kwargs["momentum"]) if isinstance(kwargs["momentum"], list) else kwargs["momentum"]
-    irrep, made = kwargs["irrep"], GROUPS[group](lattice)
+    wanted = reader.take("sector", {"momentum": None, "irrep": None, "group": "space_group"} | dict.fromkeys(INTERNAL))
+    group = wanted["group"] if wanted["group"] in GROUPS else unknown_name("group", wanted["group"], GROUPS)
+    momentum = tuple(wanted["momentum"]) if isinstance(wanted["momentum"], list) else wanted["momentum"]
+    internal = tuple(make(wanted[name]) for name, make in INTERNAL.items() if wanted[name] is not None)
+    irrep, made = wanted["irrep"], GROUPS[group](lattice)
     if isinstance(irrep, list) and reader.kind == "excited_states":
-        return [symmetries.Sector(made, momentum=momentum, irrep=i) for i in irrep]
-    return symmetries.Sector(made, momentum=momentum, irrep=irrep)
+        return [symmetries.Sector(made, momentum, i, internal) for i in irrep]
+    return symmetries.Sector(made, momentum, irrep, internal)
 
 
 def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any:

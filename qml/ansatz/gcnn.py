@@ -13,7 +13,7 @@ from qml._core.types import Array
 from qml.ansatz.combine import Combinable
 from qml.ansatz.group_fourier import group_convolution
 from qml.ansatz.layers import log_sum_exp, normal, parameter_dtype, scaled_gelu
-from qml.ansatz.symmetrise import Images
+from qml.ansatz.symmetrise import Images, check_not_empty
 
 
 class GCNN(Combinable, nnx.Module):
@@ -102,10 +102,10 @@ class GCNN(Combinable, nnx.Module):
         self.head = nnx.Param(normal(rngs.params(), (heads, features), dtype, std * features**-0.5)) if head else None
 
     def check_space(self, hilbert: Any) -> None:
-        """Raise if the sector acts otherwise on a space than on the one this network was made for.
+        """Raise if the sector acts otherwise on a space than on the one this network was made for, or is empty there.
 
         Raises:
-            SymmetryError: signs, phases or local states differ.
+            SymmetryError: signs, phases or local states differ; no state of the space lies in the sector.
         """
         mine, there = self.images.action, self.sector.on(hilbert)
         plain = mine.is_trivial and there.is_trivial and not mine.reversed.any()
@@ -116,6 +116,7 @@ class GCNN(Combinable, nnx.Module):
                 expected=f"local states {mine.local_states}{', fermions' if mine.fermionic else ''}, the same totals",
                 try_="GCNN(sector, hilbert=hilbert, ...)",
             )
+        check_not_empty(self.sector, self.images, hilbert)
 
     def __call__(self, x: Array) -> Array:
         elements = self.convolution.elements

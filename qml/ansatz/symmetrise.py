@@ -32,7 +32,7 @@ class Symmetrised(Combinable):
         sector: a `symmetries.Sector`.
 
     Raises:
-        SymmetryError: the second argument is not a sector; in `to_ansatz`, the model has no part in it.
+        SymmetryError: the second argument is not a sector; in `to_ansatz`, the model, or the space, has no part in it.
 
     Example:
         >>> import jax.numpy as jnp
@@ -66,6 +66,32 @@ def check_sector(sector: Any) -> None:
             got=type(sector).__name__,
             expected="a sector: a group, how it acts on configurations, and its characters",
             try_="symmetries.Sector(symmetries.space_group(lattice), momentum=(0, 0), irrep='A1')",
+        )
+
+
+def check_not_empty(sector: Any, images: "Images", hilbert: Any) -> None:
+    """Raise if no state of a space lies in a sector: what a projection leaves of a network is then rounding.
+
+    Counted by formula; configurations that obey a predicate are looked at one by one where there are at most 65536
+    without it.
+
+    Raises:
+        SymmetryError: the sector is empty.
+    """
+    if images.positive or not hasattr(sector, "sector_dimension"):
+        return
+    try:
+        empty = sector.sector_dimension(hilbert=hilbert) == 0
+    except SymmetryError:  # more than can be counted in floating point
+        empty = False
+    if not empty and hilbert.envelope != hilbert and hilbert.envelope.size <= 2**16:
+        empty = not np.any(sector.representatives(np.asarray(hilbert.all_states()), hilbert).norms > 1e-9)
+    if empty:
+        raise SymmetryError(
+            "No state of this space lies in this sector.",
+            got=f"{getattr(sector, 'label', sector)} on {hilbert}",
+            expected="a sector with at least one state",
+            try_="symmetries.sectors(group) lists all, sector.sector_dimension(hilbert=...) counts their states",
         )
 
 
@@ -169,9 +195,11 @@ class Projection:
         """Constants of `inner`, an ansatz on a space that the permutations `unchanged` leave alone, and a sector.
 
         Raises:
-            SymmetryError: the model has no part in the sector.
+            SymmetryError: the model has no part in the sector, or no state of the space has.
         """
         images = Images.of(sector, hilbert)
+        if hilbert is not None:
+            check_not_empty(sector, images, hilbert)
         known = set() if unchanged is None else {tuple(p) for p in unchanged.tolist()}
         moves = zip(images.action.permutations.tolist(), images.action.reversed, strict=True)
         same = [g for g, (moved, reverse) in enumerate(moves) if tuple(moved) in known and not reverse]

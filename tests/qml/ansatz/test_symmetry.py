@@ -9,7 +9,7 @@ from flax import nnx
 import symmetries
 from qml._core.errors import ShapeError, SymmetryError
 from qml.ansatz import GCNN, MLP, Symmetrised, to_ansatz
-from qml.hilbert import Boson, Spin, SpinfulFermion, SpinlessFermion
+from qml.hilbert import Boson, Constrained, Spin, SpinfulFermion, SpinlessFermion
 from qml.lattice import Chain, Square
 
 CHAIN = symmetries.space_group(Chain(6))
@@ -89,12 +89,12 @@ def test_bad_input():
 
 
 def half_filled(sites):
-    return symmetries.ParticleHole(-1, signs=(-1) ** np.arange(sites))
+    return symmetries.ParticleHole(1, signs=(-1) ** np.arange(sites))
 
 
 SPACES = {
     "spin flip": (Spin(6), CHAIN, (symmetries.SpinFlip(-1),)),
-    "spin flip in Sz=0": (Spin(6, magnetisation=0), CHAIN, (symmetries.SpinFlip(1),)),
+    "spin flip in Sz=0": (Spin(6, magnetisation=0), CHAIN, (symmetries.SpinFlip(-1),)),
     "spin one": (Spin(4, s=1), symmetries.space_group(Chain(4)), (symmetries.SpinFlip(-1),)),
     "fermions": (SpinlessFermion(6, n_fermions=2), CHAIN, ()),
     "particle-hole": (SpinlessFermion(6, n_fermions=3), CHAIN, (half_filled(6),)),
@@ -138,9 +138,28 @@ def test_signs_and_internal_symmetries(kind, name):
         psi = np.exp(np.asarray(ansatz.log_psi(params, x)))
         full = np.exp(np.asarray(plain.log_psi(inner_params, x)))
         wanted = sector.project(full, hilbert=space) * len(sector.characters) / sector.dimension
-    np.testing.assert_allclose(psi, wanted, atol=1e-12 * np.abs(psi).max() + 1e-13)
-    dimension = sector.sector_dimension(hilbert=space)
-    assert (np.abs(psi).max() > 1e-6) == (dimension > 0)
+    np.testing.assert_allclose(psi, wanted, atol=1e-12 * np.abs(psi).max())
+    assert np.abs(psi).max() > 1e-6
+
+
+def test_empty_sectors_are_refused():
+    """Nothing but rounding is left of a network there, which has an energy like any other."""
+    one_up = Spin(6, magnetisation=2)  # a wave of one spin, whose little group at k = 3 keeps one sign
+    odd = [s for s in symmetries.sectors(CHAIN) if s.sector_dimension(hilbert=one_up) == 0]
+    sector = next(s for s in odd if s.momentum == (3,))
+    assert sector.sector_dimension() > 0
+    for model in (Symmetrised(MLP(6, rngs=nnx.Rngs(0)), sector), GCNN(sector, hilbert=one_up, rngs=nnx.Rngs(0))):
+        with pytest.raises(SymmetryError, match="No state of this space"):
+            to_ansatz(model, one_up)
+    uniform = Constrained(Spin(6), all_alike)
+    kept, lost = (symmetries.Sector(symmetries.translation_group(Chain(6)), k) for k in (0, 3))
+    assert to_ansatz(Symmetrised(MLP(6, rngs=nnx.Rngs(0)), kept), uniform)[0].n_sites == 6
+    with pytest.raises(SymmetryError, match="No state of this space"):
+        to_ansatz(Symmetrised(MLP(6, rngs=nnx.Rngs(0)), lost), uniform)
+
+
+def all_alike(x):
+    return jnp.abs(jnp.sum(x, axis=-1)) == x.shape[-1]
 
 
 def test_networks_for_other_spaces_are_refused():
