@@ -226,6 +226,11 @@ def candidate_terms(hilbert: AbstractHilbert, body: int = 2) -> tuple[str, ...]:
 
 
 def check_sites(model: AbstractGibbs, shots: ShotData) -> None:
+    """Raise if shots were taken on another number of sites than a model has.
+
+    Raises:
+        DataError: the numbers differ.
+    """
     if shots.n_sites != model.hilbert.n_sites:
         raise DataError(
             "The shots and the model have different numbers of sites.",

@@ -97,7 +97,8 @@ class VectorGibbs(eqx.Module):
             )
         dtype = float if self.strings.is_real else complex
         shape = (vectors, self.hilbert.size)
-        self.starts = jax.random.normal(key, shape, dtype) if starts is None else jnp.asarray(starts, dtype)
+        drawn = starts is None and key is not None
+        self.starts = jax.random.normal(key, shape, dtype) if drawn else jnp.asarray(starts, dtype)
         if self.starts.ndim != 2 or self.starts.shape[1] != shape[1]:
             raise ShapeError(
                 "The vectors do not fit the space.",

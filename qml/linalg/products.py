@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, Inexact
@@ -65,7 +66,7 @@ def gibbs_by_products(
     Source: Moler and Van Loan, SIAM Rev. 45, 3 (2003).
     """
     if squarings is None:
-        if isinstance(matrix, jax.core.Tracer):
+        if isinstance(matrix, Tracer):
             raise ConfigError(
                 "The number of squarings is part of the program, and a traced matrix does not tell it.",
                 got="a traced matrix, squarings=None",

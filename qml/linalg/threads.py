@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from threadpoolctl import ThreadpoolController
 
 
@@ -50,7 +51,7 @@ def jitted(function: Callable, **options: Any) -> Callable:
     def call(*args: Any, **named: Any) -> Any:
         with one_thread():
             found = compiled(*args, **named)
-            traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(found))
+            traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(found))
             return found if traced else jax.block_until_ready(found)
 
     return call
