@@ -274,9 +274,7 @@ def load(path: str | pathlib.Path) -> Job:
     except OSError as error:
         raise ConfigError("There is no such file.", got=str(path), expected="a TOML file", try_=str(error)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            "The file is no TOML.", got=str(error), expected="TOML text", try_="mending that line"
-        ) from None
+        raise ConfigError("The file is no TOML.", got=str(error), expected="TOML", try_="mending that line") from None
     return build(table, path.parent)
 
 

@@ -97,8 +97,9 @@ class VectorGibbs(eqx.Module):
             )
         dtype = float if self.strings.is_real else complex
         shape = (vectors, self.hilbert.size)
-        drawn = starts is None and key is not None
-        self.starts = jax.random.normal(key, shape, dtype) if drawn else jnp.asarray(starts, dtype)
+        if key is not None and starts is None:
+            starts = jax.random.normal(key, shape, dtype)
+        self.starts = jnp.asarray(starts, dtype)
         if self.starts.ndim != 2 or self.starts.shape[1] != shape[1]:
             raise ShapeError(
                 "The vectors do not fit the space.",
