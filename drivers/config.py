@@ -334,10 +334,10 @@ def _sector(reader: _Reader, lattice: Any) -> Any:
     group = wanted["group"] if wanted["group"] in GROUPS else unknown_name("group", wanted["group"], GROUPS)
     momentum = tuple(wanted["momentum"]) if isinstance(wanted["momentum"], list) else wanted["momentum"]
     internal = tuple(make(wanted[name]) for name, make in INTERNAL.items() if wanted[name] is not None)
-    irrep, made = wanted["irrep"], GROUPS[group](lattice)
-    if isinstance(irrep, list) and reader.kind == "excited_states":
-        return [symmetries.Sector(made, momentum, i, internal) for i in irrep]
-    return symmetries.Sector(made, momentum, irrep, internal)
+    several = isinstance(wanted["irrep"], list) and reader.kind == "excited_states"
+    chosen: list = wanted["irrep"] if several else [wanted["irrep"]]
+    found = [symmetries.Sector(GROUPS[group](lattice), momentum, irrep, internal) for irrep in chosen]
+    return found if several else found[0]
 
 
 def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any:
