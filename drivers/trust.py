@@ -284,8 +284,10 @@ def copied(point: PyTree) -> PyTree:
     return jax.tree.map(copy, point)
 
 
-def propose(driver: Any, state: AbstractState, samples: Samples, local: Array, carry: dict) -> tuple:
-    """What a driver with `optimizer`, `precondition` and `trust` would change.
+def propose(
+    driver: Any, state: AbstractState, samples: Samples, local: Array, carry: dict, added: Params | None = None
+) -> tuple:
+    """What a driver with `optimizer`, `precondition` and `trust` would change; `added` is added to the forces.
 
     Returns:
         The change of the parameters, the new memories of optimiser and preconditioner, and what to record of the solve.
@@ -295,9 +297,11 @@ def propose(driver: Any, state: AbstractState, samples: Samples, local: Array, c
         rule, scale = driver.trust.damped(rule, carry["guard"])
     if rule is None:
         half = forces(state.ansatz, state.params, samples, local, chunk=state.chunk)
+        half = half if added is None else tree.axpy(1.0, added, half)
         gradient = jax.tree.map(lambda f: 2 * f, half)
     else:
-        found, metric = rule.step(state.ansatz, state.params, samples, local, metric)
+        more = {} if added is None else {"added": added}
+        found, metric = rule.step(state.ansatz, state.params, samples, local, metric, **more)
         gradient = found.update
         extra = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
     change, memory = driver.optimizer.update(gradient, carry["memory"], state.params)

@@ -18,7 +18,9 @@ from drivers.trust import Point, Reason, Trust, below_floor, copied, decide, pro
 from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
-from qml.estimate import AbstractPreconditioner, diagnose
+from qml._core.types import Array, Params
+from qml.estimate import SR, AbstractPreconditioner, Samples, diagnose
+from qml.estimate.phase import added_forces, check_phases
 from qml.operator import AbstractOperator, PauliSum
 from qml.state import AbstractState, MCState
 
@@ -47,6 +49,9 @@ class VMC(AbstractDriver):
         precondition: `qml.estimate.SR(...)` or another preconditioner, or `None` for plain gradients. What it remembers
             is part of the carry: saved, resumed and undone with it.
         trust: the judge of the steps; `None` takes every step.
+        phases: take the forces on parameters of the phase alone from two estimates, mixed for the least variance, see
+            `qml.estimate.phase_forces`: `True` for the phases of a product, `amplitude * Phase(network)`, or the
+            beginnings of paths of parameters. With plain gradients, and with SR, SPRING and MARCH that have a shift.
         fresh: how many times the samples of a step the final numbers are made of, >= 1.
 
     Example:
@@ -70,6 +75,7 @@ class VMC(AbstractDriver):
     observe: Mapping[str, AbstractOperator] = eqx.field(default_factory=dict)
     trust: Trust | None = eqx.field(default_factory=Trust)
     fresh: int = eqx.field(default=FRESH, static=True)
+    phases: bool | tuple[str, ...] = eqx.field(default=False, static=True)
 
     def plan(
         self, steps: int | None, time: float | int | None, every: float | int | None, observe: Any
@@ -90,6 +96,7 @@ class VMC(AbstractDriver):
         check_job(thing, self.hamiltonian, self.observe)
         check_rules(self.optimizer, self.fresh)
         state = opened(thing, key)
+        self._check_phases(state)
         memory = self.optimizer.init(thing.params)
         metric = () if self.precondition is None else self.precondition.init(thing.params)
         point = {"state": state, "memory": memory, "metric": metric}
@@ -106,7 +113,8 @@ class VMC(AbstractDriver):
         info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
         energy, floor = info["energy"], carry["floor"]
         below = below_floor(energy, floor)
-        change, memory, metric, extra = propose(self, state, samples, local, carry)
+        added = self._added(state, samples, local) if self.phases else None
+        change, memory, metric, extra = propose(self, state, samples, local, carry, added)
         chains = state.sampler_state.log_psi if isinstance(state, MCState) else ()
         sound = True if state.ansatz.fallback else tree.all_finite((chains, local, change))
         if self.trust is None:
@@ -120,6 +128,25 @@ class VMC(AbstractDriver):
         there = {"state": moved, "memory": memory, "metric": metric}
         new, step = decide(self.trust, carry, Point(here, there, energy, energy, verdict, below, health))
         return new, {**info, **extra, **step, "sound": sound & jnp.isfinite(verdict.change)}
+
+    def _added(self, state: AbstractState, samples: Samples, local: Array) -> Params:
+        """What the second estimate adds to the forces on phases."""
+        return added_forces(state.ansatz, state.params, self.hamiltonian, samples, local, self.phases, state.chunk)
+
+    def _check_phases(self, state: AbstractState) -> None:
+        if not self.phases:
+            return
+        rule = self.precondition
+        inner = getattr(rule, "rule", rule)
+        if rule is not None and not (isinstance(inner, SR) and inner.shift is not None and inner.snr is None):
+            raise ConfigError(
+                "Forces on phases are mixed of two estimates for plain gradients, or for a metric that has a shift.",
+                got=f"phases={self.phases!r} and {rule}",
+                expected="precondition=None, or SR, SPRING or MARCH with a shift and without snr",
+                try_="precondition=qml.estimate.SR(shift=1e-3)",
+            )
+        x = state.hilbert.random_state(jax.random.key(0), 16)
+        check_phases(state.ansatz, state.params, x, self.phases)
 
     def final(self, carry: dict) -> dict:
         """Energy and observables from fresh samples, and the bound they must not fall below."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qml.estimate.metric import jacobian, qgt, qgt_apply, residual
     from qml.estimate.momentum import MARCH, SPRING
     from qml.estimate.natural import SR
+    from qml.estimate.phase import phase_forces
     from qml.estimate.precondition import AbstractPreconditioner, Direction, UnsolvedWarning
     from qml.estimate.samples import Samples
     from qml.estimate.stats import Stats, statistics
@@ -47,6 +48,7 @@ __all__ = [
     "local_values",
     "order_parameter",
     "overlap",
+    "phase_forces",
     "propagate",
     "qgt",
     "qgt_apply",
@@ -86,6 +88,7 @@ _NAMES = {
     "local_values": "local",
     "order_parameter": "correlators",
     "overlap": "fidelity",
+    "phase_forces": "phase",
     "propagate": "covariance",
     "qgt": "metric",
     "qgt_apply": "metric",

@@ -86,9 +86,19 @@ class SPRING(AbstractPreconditioner):
         """No step yet: zero."""
         return jnp.zeros(realify(params)[0].shape, real_dtype())
 
-    def step(self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, state: Any) -> tuple[Direction, Any]:
-        """See `AbstractPreconditioner.step`; the state is the last step, before the trust region."""
-        direction, x = _direction(self.rule, ansatz, params, samples, jnp.asarray(local), self.mu * state)
+    def step(
+        self,
+        ansatz: Ansatz,
+        params: Params,
+        samples: Samples,
+        local: Any,
+        state: Any,
+        *,
+        added: Params | None = None,
+    ) -> tuple[Direction, Any]:
+        """See `SR.step`; the state is the last step, before the trust region."""
+        start = self.mu * state
+        direction, x = _direction(self.rule, ansatz, params, samples, jnp.asarray(local), start, added=added)
         return said(direction), x
 
     @property
@@ -167,12 +177,22 @@ class MARCH(AbstractPreconditioner):
         zero = jnp.zeros(realify(params)[0].shape, real_dtype())
         return Moments(zero, zero, jnp.zeros((), real_dtype()))
 
-    def step(self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, state: Any) -> tuple[Direction, Any]:
-        """See `AbstractPreconditioner.step`."""
+    def step(
+        self,
+        ansatz: Ansatz,
+        params: Params,
+        samples: Samples,
+        local: Any,
+        state: Moments,
+        *,
+        added: Params | None = None,
+    ) -> tuple[Direction, Moments]:
+        """See `SR.step`."""
         first = state.count == 0
         part = jnp.where(first, 1.0, 1.0 - self.beta**state.count)
         scale = jnp.where(first, 1.0, 1.0 / ((state.squares / part) ** 0.25 + 1e-8))
-        direction, x = _direction(self.rule, ansatz, params, samples, jnp.asarray(local), self.mu * state.last, scale)
+        start = self.mu * state.last
+        direction, x = _direction(self.rule, ansatz, params, samples, jnp.asarray(local), start, scale, added)
         squares = self.beta * state.squares + (1 - self.beta) * (x - state.last) ** 2
         return said(direction), Moments(x, squares, state.count + 1)
 

@@ -166,10 +166,19 @@ class SR(AbstractPreconditioner):
         return ()
 
     def step(
-        self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, state: Any = ()
+        self,
+        ansatz: Ansatz,
+        params: Params,
+        samples: Samples,
+        local: Any,
+        state: Any = (),
+        *,
+        added: Params | None = None,
     ) -> tuple[Direction, Any]:
-        """See `AbstractPreconditioner.step`; the same as `direction`."""
-        return self.direction(ansatz, params, samples, local), state
+        """See `AbstractPreconditioner.step`; the same as `direction`, of the force and what is `added` to it."""
+        if added is None:
+            return self.direction(ansatz, params, samples, local), state
+        return said(_direction(self, ansatz, params, samples, jnp.asarray(local), added=added)[0]), state
 
     def with_shift(self, shift: Any) -> "SR":
         """See `AbstractPreconditioner.with_shift`."""
@@ -195,11 +204,13 @@ def _direction(
     local: Array,
     start: Array | None = None,
     scale: Array | None = None,
+    added: Params | None = None,
 ) -> tuple[Direction, Array]:
     r"""The direction and its vector before the trust region, from a start $\phi$ and with a scale $D^{-1}$."""
     wide = real_dtype()
     right = residual(ansatz, samples, local).astype(wide)
-    found = solve_system(rule.options, ansatz, params, samples, right, start, scale)
+    further = None if added is None else realify(added)[0].astype(wide)
+    found = solve_system(rule.options, ansatz, params, samples, right, start, scale, further)
     length = jnp.linalg.norm(found.moved)
     factor = 1.0 if rule.trust is None else jnp.minimum(1.0, rule.trust / jnp.where(length > 0, length, rule.trust))
     like, back = realify(params)

@@ -71,6 +71,7 @@ def solve_system(
     right: Array,
     start: Array | None = None,
     scale: Array | None = None,
+    added: Array | None = None,
 ) -> Solution:
     r"""The minimum of $|\bar O x - \epsilon|^2 + \lambda |D(x - \phi)|^2$, block by block where blocks are asked for.
 
@@ -82,17 +83,18 @@ def solve_system(
         right: $\epsilon$ in the rows of `jacobian`.
         start: $\phi$ in the order of `tree.realify(params)`; `None` is zero.
         scale: the diagonal of $D^{-1}$ in that order; `None` is one.
+        added: $\delta$ in that order: the force is $\bar O^T\epsilon + \delta$. It takes a shift.
     """
     if options.single:
         params = jax.tree.map(lambda p: p.astype(jnp.complex64 if jnp.iscomplexobj(p) else jnp.float32), params)
     if options.blocks is None:
-        return _solve(options, ansatz, params, samples, right, start, scale)
+        return _solve(options, ansatz, params, samples, right, start, scale, added)
     leaves, treedef = jax.tree.flatten(params)
     found: list = [None] * len(leaves)
     solutions = []
     for chosen in blocks_of(params, options.blocks):
         few, held = part(ansatz, params, chosen)
-        given = [None if v is None else _some(v, params, chosen) for v in (start, scale)]
+        given = [None if v is None else _some(v, params, chosen) for v in (start, scale, added)]
         one = _solve(options, few, held, samples, right, *given)
         solutions.append(one)
         for i, leaf in zip(chosen, _tree(one.x, held), strict=True):
@@ -134,6 +136,7 @@ def _solve(
     right: Array,
     start: Array | None,
     scale: Array | None,
+    added: Any,
 ) -> Solution:
     rule, wide = options.filter._replace(fallback=ansatz.fallback), right.dtype
     form = _choose(options, ansatz, params, len(samples.x), layers=scale is None)
@@ -142,19 +145,19 @@ def _solve(
         make_rows = _linearised if form == "cg" else _by_products
         plain = make_rows(ansatz, params, samples, options.chunk)
     rows = plain if scale is None else _scaled(plain, scale)
+    start, added = _placed(form, rule, start, scale, added)
     right = right if start is None else right - plain.push(start)
     components = 2 if ansatz.is_complex else 1
     shift: Any = None if rule.shift is None else jnp.asarray(rule.shift, wide)
-    none = jnp.zeros((), wide)
-    steps = jnp.zeros((), int)
+    none, steps = jnp.zeros((), wide), jnp.zeros((), int)
     if form == "cg":
-        force = rows.pull(right)
+        force = rows.pull(right) + added
         z, steps = solve_by_products(lambda v: rows.pull(rows.push(v)), force, shift, options.tolerance, options.steps)
         turned = rows.push(z)
         rest = _relative(force - rows.pull(turned) - shift * z, force)
     elif form == "dense" and rows.held is not None:
         matrix = rows.held.whole()
-        force = right @ matrix
+        force = right @ matrix + added
 
         def signal(v: Array) -> Array:
             return signal_to_noise(matrix @ v, right, components)
@@ -181,10 +184,21 @@ def _solve(
         z = rows.pull(y)
         turned = rows.push(z)
         rest = none if _eigen(rule) else _relative(right - turned - shift * y, right)
-    z, turned = (z if scale is None else scale * z), turned
+    z = z if scale is None else scale * z
     if start is None:
         return Solution(z, turned, rest, steps, form)
     return Solution(start + z, turned + plain.push(start), rest, steps, form)
+
+
+def _placed(form: str, rule: Filter, start: Any, scale: Any, added: Any) -> tuple[Any, Any]:
+    r"""The start, and what is added to the force by $D x$. Over samples it is a start, $\lambda D^2\phi = \delta$."""
+    if added is None:
+        return start, 0.0
+    added = added if scale is None else scale * added
+    if form in ("dense", "cg"):
+        return start, added
+    rise = (added if scale is None else scale * added) / rule.shift
+    return rise if start is None else start + rise, 0.0
 
 
 def _choose(options: Options, ansatz: Ansatz, params: Params, samples: int, *, layers: bool) -> str:
