@@ -155,13 +155,18 @@ def test_driver(rule):
 
 
 def test_what_is_refused(state, full):
-    """Parameters that change the modulus, or are not there; real log psi; solves without a shift."""
+    """Parameters that change the modulus, or are not there."""
     names = (state.ansatz, state.params, OPERATOR, *full)
     with pytest.raises(SpaceError, match=r"modulus of the wave function.*\n.*size"):
         phase_forces(*names, ("size", "phase"))
     for phases in (True, ("phases",)):
         with pytest.raises(SpaceError, match="no such parameters"):
             phase_forces(*names, phases)
+
+
+@pytest.mark.slow
+def test_what_the_driver_refuses(state, full):
+    names = (state.ansatz, state.params, OPERATOR, *full)
     driver = drivers.VMC(OPERATOR, optax.sgd(0.1), precondition=SR(cutoff=1e-6), phases=PHASE)
     with pytest.raises(ConfigError, match="has a shift"):
         driver.init(state, None)
