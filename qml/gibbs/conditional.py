@@ -200,7 +200,7 @@ def _fit(
         def again(loop: tuple) -> tuple:
             return loop[0] * 3, *attempt(loop[0] * 3), loop[3] + 1
 
-        mu, change, after, _ = jax.lax.while_loop(bad, again, (mu, *attempt(mu), jnp.array(1)))
+        mu, change, after = jax.lax.while_loop(bad, again, (mu, *attempt(mu), jnp.array(1)))[:3]
         good = after < value
         flat, mu = (
             jnp.where(good, flat + change, flat),
