@@ -19,7 +19,7 @@ from qml.gibbs.steps import Marginals, line_search, mirror_step, sandwich, split
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings
 
-METHODS = ("auto", "corrected", "likelihood", "moments")
+METHODS = ("corrected", "likelihood", "moments")
 _MEMORY = 2**32  # bytes of the derivatives of all Pauli expectations
 
 
@@ -211,15 +211,14 @@ class DataObjective(AbstractObjective):
     $\theta \leftarrow \theta + \lambda F^{-1} s$, error bars from $F^{-1}$ of the measurement that was made.
     `"corrected"` shifts the score so that the bias b of order 1/N is gone (Firth), steps
     $\theta \leftarrow \theta + \lambda (F^{-1} s - b)$: much smaller errors at low temperature or with few shots, and
-    finite couplings where the maximum is at infinity.
-    `"auto"` is corrected where mirror descent takes its own steps in couplings, and the likelihood where an optimiser
-    or a latent model needs a function to minimise.
+    finite couplings where the maximum is at infinity. It is for shots that measure every string of the model: where
+    some are known only through others, a correction of first order may be worse than none.
     `"moments"` matches the averages of the model's strings (maximum entropy), with sandwich errors; it needs 1.3 to 6
     times the shots.
 
     Args:
         shots: the data.
-        method: `"auto"`, `"corrected"`, `"likelihood"` or `"moments"`.
+        method: `"likelihood"`, `"corrected"` or `"moments"`.
 
     Raises:
         ConfigError: no such method.
@@ -229,13 +228,13 @@ class DataObjective(AbstractObjective):
     Example:
         >>> from qml.gibbs import DataObjective, ShotData
         >>> DataObjective(ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})).method
-        'auto'
+        'likelihood'
     """
 
     shots: ShotData
     method: str = eqx.field(static=True)
 
-    def __init__(self, shots: ShotData, method: str = "auto"):
+    def __init__(self, shots: ShotData, method: str = "likelihood"):
         if method not in METHODS:
             unknown_name("learning method", method, METHODS)
         self.shots, self.method = shots, method
@@ -262,7 +261,7 @@ class DataObjective(AbstractObjective):
         """Averages for `"moments"`, nothing for `"likelihood"`.
 
         Raises:
-            DataError: the shots have another number of sites, or do not measure some string (moments).
+            DataError: the shots have another number of sites, or do not measure some string (moments, corrected).
             SpaceError: the likelihood would need more than 4 GiB.
         """
         if self.shots.n_sites != model.hilbert.n_sites:
@@ -276,6 +275,8 @@ class DataObjective(AbstractObjective):
             tie = linear(model).tie
             mean, covariance = self.shots.moments(linear(model).strings)
             return Marginals(pull(tie, mean), pull(tie, covariance), jnp.ones(()))
+        if self.method == "corrected":
+            self.shots.moments(linear(model).strings)  # refuses shots that do not measure some string
         if isinstance(model, AbstractLinear) and 8 * len(model.strings) * 4**model.hilbert.n_sites > _MEMORY:
             raise SpaceError(
                 "The likelihood of this model does not fit into memory.",
@@ -295,7 +296,7 @@ class DataObjective(AbstractObjective):
         table = columns[0]
         score, fisher = score_and_fisher(strings, push(tie, model.params), *columns)
         score, fisher = pull(tie, score), pull(tie, fisher)
-        corrected = self.method in ("auto", "corrected")
+        corrected = self.method == "corrected"
         if corrected:
             score = score - fisher @ bias(strings, push(tie, model.params), *columns, tie)
         direction = natural(fisher, score, damping)

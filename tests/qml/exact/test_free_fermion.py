@@ -36,6 +36,7 @@ def test_long_rings(n, h, energy, x):
     assert abs(float(found.expect(total(Spin(n), "X"))) / n - x) < 1e-12
 
 
+@pytest.mark.slow
 def test_quench_of_a_long_ring():
     """From all spins along x, at h = 0.5, 1 and 2; times 0.5, 1 and 2."""
     known = {

@@ -198,6 +198,7 @@ def all_images(sector, space, vector):
     return images
 
 
+@pytest.mark.slow
 def test_degenerate_ground_states_are_averaged():
     """Majumdar and Ghosh: two ground states. A result without a higher level is completed, one vector taken as is."""
     operator = J1J2(Spin(6, magnetisation=0), Chain(6), j1=1.0, j2=0.5)

@@ -51,7 +51,8 @@ def random_hermitian(seed: int, size: int, real: bool) -> np.ndarray:
     return (matrix + matrix.conj().T) / 2
 
 
-@pytest.mark.parametrize("real", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("real", [True, False])
 def test_degenerate_ring_to_third_order(real):
     reference = REFERENCE["P4"]
     terms = ring(6, real)

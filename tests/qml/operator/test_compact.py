@@ -57,6 +57,7 @@ def operators() -> dict:
 
 SLOW = {
     ("spin 1", 1),
+    ("spin 1", 7),
     ("complex", 1),
     ("boson", 7),
     ("pauli", 1),
