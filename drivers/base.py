@@ -44,9 +44,7 @@ class AbstractDriver(eqx.Module):
         (1.0, array([8., 4., 2.]))
     """
 
-    quick: ClassVar[bool] = (
-        False  # steps are compiled without the slow ways first: `info["sound"]` says if one is needed
-    )
+    quick: ClassVar[bool] = False  # steps are compiled without the slow ways first; see `Loop`
 
     @abc.abstractmethod
     def init(self, thing: Any, key: Any) -> PyTree:
@@ -189,9 +187,9 @@ def _programs(
     """The compiled step and final measurement; with a folder they are exported there and the exported ones run."""
     inputs, layout = outer
     if folder is None:
-        return build("quick" if quick else "step", layout, inner, export=False), build(
-            "final", layout, inner, export=False
-        )
+        kinds = ("quick" if quick else "step", "final")
+        step, final = (build(kind, layout, inner, export=False) for kind in kinds)
+        return step, final
     try:
         made = {kind: build(kind, layout, inner, export=True) for kind in ("step", "final", "finish")}
     except (NotImplementedError, ValueError) as error:

@@ -87,14 +87,7 @@ class SPRING(AbstractPreconditioner):
         return jnp.zeros(realify(params)[0].shape, real_dtype())
 
     def step(
-        self,
-        ansatz: Ansatz,
-        params: Params,
-        samples: Samples,
-        local: Any,
-        state: Any,
-        *,
-        added: Params | None = None,
+        self, ansatz: Ansatz, params: Params, samples: Samples, local: Any, state: Any, *, added: Params | None = None
     ) -> tuple[Direction, Any]:
         """See `SR.step`; the state is the last step, before the trust region."""
         start = self.mu * state

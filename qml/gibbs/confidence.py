@@ -16,7 +16,7 @@ from qml.gibbs.family import AbstractGibbs, measured
 from qml.gibbs.metric import modes_of
 from qml.gibbs.model import LearnedHamiltonian, PauliGibbs
 from qml.gibbs.shots import ShotData
-from qml.gibbs.structure import candidate_terms, check_sites
+from qml.gibbs.structure import candidate_terms
 from qml.operator import AbstractOperator
 
 _FLOOR = 1e-15  # of probabilities: below this they are rounding
@@ -108,7 +108,7 @@ def confidence(model: AbstractGibbs, shots: ShotData) -> Confidence:
 
     Source: Rao, Linear Statistical Inference (1973), section 6a.
     """
-    check_sites(model, shots)
+    shots.check_sites(model.hilbert)
     return Confidence(model, _information(model, shots))
 
 

@@ -6,7 +6,6 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from qml import linalg
 from qml._core.errors import ConfigError, ShapeError
@@ -15,7 +14,7 @@ from qml.estimate.stats import Stats
 from qml.exact import finite_temperature
 from qml.gibbs import engine
 from qml.gibbs.model import PauliGibbs
-from qml.gibbs.vectors import VectorGibbs
+from qml.gibbs.vectors import VectorGibbs, one_for_each
 from qml.operator import PauliSum
 from qml.operator.strings import merge, parse
 
@@ -80,14 +79,8 @@ def thermal_numbers(
         >>> found.engine, round(float(found.log_partition.mean), 6)
         ('dense', 0.813262)
     """
-    words, couplings = tuple(terms), jnp.asarray(theta, float)
-    if couplings.shape != (len(words),) or not words or not bool(jnp.all(jnp.isfinite(couplings))):
-        raise ShapeError(
-            "There is one finite coupling for each string.",
-            got=f"{len(words)} strings, couplings of shape {couplings.shape}",
-            expected=f"[{len(words)}]",
-            try_="theta in the order of the strings",
-        )
+    words, values = one_for_each(terms, theta)
+    couplings = jnp.asarray(values)
     chosen = _chosen(len(words[0])) if method == "auto" else method
     if chosen not in ENGINES or (chosen in ("lanczos", "chebyshev") and key is None):
         raise ConfigError(
@@ -104,7 +97,7 @@ def thermal_numbers(
         return ThermalNumbers(
             Stats.exact(found.log_partition), Stats.exact(found.entropy), Stats.exact(found.marginals), chosen
         )
-    operator = PauliSum(dict(zip(words, np.asarray(couplings).tolist(), strict=True)))
+    operator = PauliSum(dict(zip(words, values.tolist(), strict=True)))
     seen = {str(k): PauliSum({word: 1.0}, operator.hilbert) for k, word in enumerate(words)}
     run = finite_temperature(operator, [1.0], seen, key=key, vectors=vectors, steps=steps)
     columns = [run.observables[str(k)] for k in range(len(words))]

@@ -214,13 +214,7 @@ class StreamObjective(AbstractObjective):
         """
         strings = linear(model).strings
         whole = ShotData.merged(self.batches)
-        if whole.n_sites != model.hilbert.n_sites:
-            raise DataError(
-                "The shots and the model have different numbers of sites.",
-                got=f"{whole.n_sites} sites",
-                expected=f"{model.hilbert.n_sites} sites",
-                try_="a model on as many spins as were measured",
-            )
+        whole.check_sites(model.hilbert)
         means = jnp.stack([batch.moments(strings)[0] for batch in self.batches])
         shots = jnp.asarray(np.stack([batch.times_measured(strings) for batch in self.batches]))
         zero = jnp.zeros(len(strings))

@@ -74,16 +74,7 @@ class PauliGibbs(AbstractLinear):
             )
         hilbert = Spin(max(1, len(terms[0]))) if hilbert is None else hilbert
         engine.check_space(hilbert)
-        pairs = [parse(word, range(hilbert.n_sites), hilbert.n_sites) for word in terms]
-        strings, _ = merge(hilbert.n_sites, pairs)
-        if len(strings) < len(pairs) or (0, 0) in pairs:
-            raise ShapeError(
-                "The strings of a Gibbs model are distinct and not the identity, whose coupling is not observable.",
-                got=f"{len(terms)} strings, {len(strings)} distinct",
-                expected="distinct strings with at least one letter X, Y or Z",
-                try_="leave out repeated strings and the identity",
-            )
-        self.strings, self.hilbert = strings, hilbert
+        self.strings, self.hilbert = distinct(terms, hilbert.n_sites), hilbert
         self.theta = _array(theta, (len(terms),), "theta")
         self.covariance = _array(covariance, (len(terms), len(terms)), "covariance")
 
@@ -302,6 +293,24 @@ class LearnedHamiltonian(eqx.Module):
 def with_arrays(model: PauliGibbs, theta: Array, covariance: Array) -> PauliGibbs:
     """The same strings with other arrays, unchecked, so also under tracing."""
     return eqx.tree_at(lambda m: (m.theta, m.covariance), model, (theta, covariance))
+
+
+def distinct(words: tuple[str, ...], n_sites: int) -> PauliStrings:
+    """The strings of a model, in the order of the words.
+
+    Raises:
+        ShapeError: a string is there twice, or is the identity.
+    """
+    pairs = [parse(word, range(n_sites), n_sites) for word in words]
+    strings, _ = merge(n_sites, pairs)
+    if len(strings) < len(pairs) or (0, 0) in pairs:
+        raise ShapeError(
+            "The strings of a Gibbs model are distinct and not the identity, whose coupling is not observable.",
+            got=f"{len(words)} strings, {len(strings)} distinct",
+            expected="distinct strings with at least one letter X, Y or Z",
+            try_="leave out repeated strings and the identity",
+        )
+    return strings
 
 
 def _word(n_sites: int, letters: dict[int, str]) -> str:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qml import linalg
-from qml._core.errors import ConfigError, DataError, SpaceError, unknown_name
+from qml._core.errors import ConfigError, SpaceError, unknown_name
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractGibbs, AbstractLinear, pull, push
@@ -264,19 +264,13 @@ class DataObjective(AbstractObjective):
             DataError: the shots have another number of sites, or do not measure some string (moments, corrected).
             SpaceError: the likelihood would need more than 4 GiB.
         """
-        if self.shots.n_sites != model.hilbert.n_sites:
-            raise DataError(
-                "The shots and the model have different numbers of sites.",
-                got=f"{self.shots.n_sites} sites",
-                expected=f"{model.hilbert.n_sites} sites",
-                try_="a model on as many spins as were measured",
-            )
+        self.shots.check_sites(model.hilbert)
         if self.method == "moments":
             tie = linear(model).tie
             mean, covariance = self.shots.moments(linear(model).strings)
             return Marginals(pull(tie, mean), pull(tie, covariance), jnp.ones(()))
         if self.method == "corrected":
-            self.shots.moments(linear(model).strings)  # refuses shots that do not measure some string
+            self.shots.check_measured(linear(model).strings)
         if isinstance(model, AbstractLinear) and 8 * len(model.strings) * 4**model.hilbert.n_sites > _MEMORY:
             raise SpaceError(
                 "The likelihood of this model does not fit into memory.",

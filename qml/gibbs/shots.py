@@ -299,17 +299,10 @@ class ShotData(eqx.Module):
         Raises:
             DataError: no setting measures some string.
         """
+        self.check_measured(strings)
         fits, support = self._fits(strings)
         counts = np.asarray(self.counts)[:, None]
         total = np.sum(fits * counts, axis=0)
-        if not np.all(total):
-            names = [strings.short(int(k)) for k in np.flatnonzero(total == 0)[:6]]
-            raise DataError(
-                "The shots say nothing about some Pauli strings.",
-                got=f"no setting measures {', '.join(names)}",
-                expected="every string of the model in at least one basis",
-                try_="more bases (brick_bases), fewer terms, or method='likelihood'",
-            )
         values = 1.0 - 2 * (np.asarray(self.outcomes).astype(np.int64) @ support.T % 2)
         if self.readout is not None:
             worth = np.linalg.solve(np.swapaxes(np.asarray(self.readout), 1, 2), np.array([1.0, -1.0])[None, :, None])
@@ -319,6 +312,35 @@ class ShotData(eqx.Module):
         centred = fits * (values - mean)
         covariance = (centred * counts).T @ centred / np.outer(total, total)
         return jnp.asarray(mean), jnp.asarray(covariance)
+
+    def check_sites(self, hilbert: Any) -> None:
+        """Raise if the shots were taken on another number of sites than a space has.
+
+        Raises:
+            DataError: the numbers differ.
+        """
+        if self.n_sites != hilbert.n_sites:
+            raise DataError(
+                "The shots and the model have different numbers of sites.",
+                got=f"{self.n_sites} sites",
+                expected=f"{hilbert.n_sites} sites",
+                try_="a model on as many spins as were measured",
+            )
+
+    def check_measured(self, strings: PauliStrings) -> None:
+        """Raise if no setting measures some string.
+
+        Raises:
+            DataError: there is one; it is named.
+        """
+        unseen = np.flatnonzero(self.times_measured(strings) == 0)
+        if unseen.size:
+            raise DataError(
+                "The shots say nothing about some Pauli strings.",
+                got=f"no setting measures {', '.join(strings.short(int(k)) for k in unseen[:6])}",
+                expected="every string of the model in at least one basis",
+                try_="more bases (brick_bases), fewer terms, or method='likelihood'",
+            )
 
     def times_measured(self, strings: PauliStrings) -> Float[np.ndarray, " terms"]:
         """How many shots measure each string."""

@@ -63,7 +63,7 @@ def goodness_of_fit(model: AbstractGibbs, shots: ShotData, fitted: int = 0) -> G
         >>> bool(abs(goodness_of_fit(model, shots).total) < 4), bool(goodness_of_fit(wrong, shots).total > 20)
         (True, True)
     """
-    check_sites(model, shots)
+    shots.check_sites(model.hilbert)
     return _goodness(model, shots, jnp.asarray(float(fitted)))
 
 
@@ -129,7 +129,7 @@ def identifiability(model: AbstractLinear, shots: ShotData) -> Identifiability:
         >>> print(found.blind, found.shots_for(0.1)[0])
         [False  True] 100.0
     """
-    check_sites(model, shots)
+    shots.check_sites(model.hilbert)
     table, index = shots.table(), engine.setting_index(shots.bases)
     _, fisher = score_and_fisher(model.strings, push(model.tie, model.params), table, index, shots.readout)
     fisher = pull(model.tie, fisher) / shots.total()
@@ -179,7 +179,7 @@ def select(candidates: PauliGibbs, shots: ShotData, *, discoveries: float = 0.01
         raise ConfigError(
             "The share of false discoveries is a fraction.", got=discoveries, expected="0 < q < 1", try_="0.01"
         )
-    check_sites(candidates, shots)
+    shots.check_sites(candidates.hilbert)
     _check_told(candidates, shots.times_measured(candidates.strings) > 0)
     full = _fit(candidates, shots)
     error = np.sqrt(np.diagonal(full.covariance))
@@ -223,21 +223,6 @@ def candidate_terms(hilbert: AbstractHilbert, body: int = 2) -> tuple[str, ...]:
                 at = dict(zip(sites, letters))
                 words.append("".join(at.get(i, "I") for i in range(hilbert.n_sites)))
     return tuple(words)
-
-
-def check_sites(model: AbstractGibbs, shots: ShotData) -> None:
-    """Raise if shots were taken on another number of sites than a model has.
-
-    Raises:
-        DataError: the numbers differ.
-    """
-    if shots.n_sites != model.hilbert.n_sites:
-        raise DataError(
-            "The shots and the model have different numbers of sites.",
-            got=f"{shots.n_sites} sites",
-            expected=f"{model.hilbert.n_sites} sites",
-            try_="a model on as many spins as were measured",
-        )
 
 
 def _check_told(candidates: PauliGibbs, told: np.ndarray) -> None:

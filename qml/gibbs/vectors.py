@@ -14,10 +14,11 @@ from qml._core.errors import ConfigError, ConvergenceError, ShapeError, unknown_
 from qml._core.types import Array, Float, Inexact, RandomKey
 from qml.estimate.stats import Stats
 from qml.gibbs.engine import METRICS
+from qml.gibbs.model import distinct
 from qml.hilbert import AbstractHilbert, Spin
 from qml.linalg.krylov import chebyshev
 from qml.operator.matvec import elements, prepare
-from qml.operator.strings import PauliStrings, merge, parse
+from qml.operator.strings import PauliStrings
 
 _LOST = 1e-7  # largest relative error of a vector exp(-K / 2) |r>
 _NODES = 24  # at most, of the integrals over powers of the state
@@ -69,25 +70,10 @@ class VectorGibbs(eqx.Module):
         vectors: int = 16,
         starts: Any = None,
     ):
-        words, couplings = tuple(terms), np.asarray(theta, float)
-        if not words or couplings.shape != (len(words),) or not np.all(np.isfinite(couplings)):
-            raise ShapeError(
-                "There is one finite coupling for each string.",
-                got=f"{len(words)} strings, couplings of shape {couplings.shape}",
-                expected=f"[{len(words)}]",
-                try_="theta in the order of the strings",
-            )
+        words, couplings = one_for_each(terms, theta)
         sites = len(words[0])
-        pairs = [parse(word, range(sites), sites) for word in words]
-        self.strings, _ = merge(sites, pairs)
-        if len(self.strings) < len(pairs) or (0, 0) in pairs:
-            raise ShapeError(
-                "The strings of a Gibbs model are distinct and not the identity, whose coupling is not observable.",
-                got=f"{len(pairs)} strings, {len(self.strings)} distinct",
-                expected="distinct strings with at least one letter X, Y or Z",
-                try_="leave out repeated strings and the identity",
-            )
-        self.hilbert, self.theta = Spin(sites), jnp.asarray(couplings)
+        self.strings, self.hilbert = distinct(words, sites), Spin(sites)
+        self.theta = jnp.asarray(couplings)
         if starts is None and (key is None or vectors < 2):
             raise ConfigError(
                 "Random vectors need a key, and an error needs two of them.",
@@ -207,9 +193,26 @@ class VectorGibbs(eqx.Module):
         return _powers(self, direction, *plan)
 
 
+def one_for_each(terms: Iterable[str], theta: Any) -> tuple[tuple[str, ...], np.ndarray]:
+    """Strings and their couplings.
+
+    Raises:
+        ShapeError: there is not one finite coupling for each string.
+    """
+    words, couplings = tuple(terms), np.asarray(theta, float)
+    if not words or couplings.shape != (len(words),) or not np.all(np.isfinite(couplings)):
+        raise ShapeError(
+            "There is one finite coupling for each string.",
+            got=f"{len(words)} strings, couplings of shape {couplings.shape}",
+            expected=f"[{len(words)}]",
+            try_="theta in the order of the strings",
+        )
+    return words, couplings
+
+
 def _nodes(kind: str, width: float) -> tuple[np.ndarray, np.ndarray]:
     r"""Powers s in (0, 1/2) and weights, so that $\sum_s w_s (e^{-sx} + e^{-(1-s)x})/2$ is the kernel over max p."""
-    x = np.concatenate([np.geomspace(1e-2, max(width, 1.0), 60)])
+    x = np.geomspace(1e-2, max(width, 1.0), 60)
     mean = -np.expm1(-x) / x
     wanted = mean if kind == "bkm" else 4 * mean**2 / (1 + np.exp(-x / 2)) ** 2
     for count in range(3, _NODES):  # 1 - s gives what s gives in exact traces, so that half of the powers do
