@@ -12,7 +12,6 @@ import optax
 
 from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
-from drivers.io.result import Status
 from drivers.measure import (
     FRESH,
     check_job,
@@ -25,7 +24,7 @@ from drivers.measure import (
     settled,
 )
 from drivers.subspace import Drawn, fidelity, levels, ratio
-from drivers.trust import Point, Reason, Trust, below_floor, copied, decide, propose, sentences
+from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose, sentences
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array
@@ -168,8 +167,7 @@ class Excited(AbstractDriver):
         change, memory, metric, extra = propose(self, state, samples, lowered, point)
         if self.trust is None:
             moved = settled(state.with_params(optax.apply_updates(state.params, change)))
-            status = jnp.where(below, int(Status.DIVERGED), int(Status.RUNNING))
-            reason = jnp.where(below, int(Reason.BELOW_BOUND), int(Reason.NONE))
+            status, reason = plain_outcome(below, health)
             new = {"state": moved, "memory": memory, "metric": metric, "floor": point["floor"]}
             return new, {**info, **extra, "status": status, "reason": reason}
         change, verdict = self.trust.judge(

@@ -12,11 +12,13 @@ from drivers.base import AbstractDriver, whole_steps
 from drivers.integrators import Flow, RungeKutta
 from drivers.io.result import Status
 from drivers.measure import check_job, energy_info, observed, reseeded, settled
+from drivers.trust import SENTENCES, Reason
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.types import Array, Params
 from qml.estimate import SR, Samples
 from qml.operator import AbstractOperator, TimeDependent
 from qml.state import AbstractState, MCState
+from qml.state.base import refused
 
 DEFAULT_RECORDS = 100
 
@@ -136,9 +138,16 @@ class TDVP(AbstractDriver):
         )
         count = carry["count"] + 1
         state, info = self._measure(state, count)
-        status = jnp.where(done.stalled, int(Status.STALLED), int(Status.RUNNING))
+        wrong = refused(state)
+        wrong = jnp.asarray(False) if wrong is None else wrong
+        status = jnp.where(done.stalled | wrong, int(Status.STALLED), int(Status.RUNNING))
         info = {**info, "tdvp_error": done.mean, "dt": done.dt, "substeps": done.steps, "rejected": done.rejected}
-        return {"state": settled(state), "count": count, "dt": done.dt}, {**info, "status": status}
+        outcome = {"status": status, "reason": wrong.astype(jnp.int32)}
+        return {"state": settled(state), "count": count, "dt": done.dt}, {**info, **outcome}
+
+    def sentences(self) -> tuple[str, ...]:
+        """See `AbstractDriver.sentences`."""
+        return (SENTENCES[Reason.NONE], SENTENCES[Reason.UPDATES])
 
     def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state at the last time."""

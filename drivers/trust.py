@@ -32,6 +32,7 @@ class Reason(enum.IntEnum):
     PREDICTION = 5
     FROZEN = 6
     STILL = 7
+    UPDATES = 8
 
 
 SENTENCES = (
@@ -51,6 +52,9 @@ SENTENCES = (
     "(exchanges, global flips), parallel tempering, more chains",
     "hardly any move was accepted for {patience} steps. Try: another rule, a smaller learning rate, importance "
     "sampling (power=1)",
+    "the local updates of the ansatz disagree with its network by far more than rounding, so local energies are not "
+    "those of the wave function. Try: mending local_update of the model, or a state of "
+    "dataclasses.replace(ansatz, updates=None)",
 )  # fmt: skip
 PERSISTS = 5  # steps in a row that sampling may be in trouble
 _JUMP = 10.0  # error bars by which fresh samples may exceed what was promised
@@ -245,10 +249,19 @@ class Trust(eqx.Module):
         for there, code, cause in (
             (guard.stuck >= PERSISTS, Status.STALLED, sampling),
             (guard.rejected >= self.patience, Status.DIVERGED, reason),
-            (below, Status.DIVERGED, jnp.array(int(Reason.BELOW_BOUND))),
         ):
             status, why = jnp.where(there, int(code), status), jnp.where(there, cause, why)
-        return status, why
+        return plain_outcome(below, health, status, why)
+
+
+def plain_outcome(below: Array, health: Health, status: Any = 0, reason: Any = 0) -> tuple[Array, Array]:
+    """Status and reason after a step that no one judges: a broken bound, or wrong local updates, end any run."""
+    for there, code, cause in (
+        (below, Status.DIVERGED, Reason.BELOW_BOUND),
+        (health.refused, Status.STALLED, Reason.UPDATES),
+    ):
+        status, reason = jnp.where(there, int(code), status), jnp.where(there, int(cause), reason)
+    return status, reason
 
 
 def gone_on(taken: Array, believed: Array, there: dict, here: dict, anchor: dict) -> tuple[dict, dict]:

@@ -12,9 +12,8 @@ import optax
 
 from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
-from drivers.io.result import Status
 from drivers.measure import FRESH, check_job, check_rules, energy_info, fresh_energy, observed, opened, settled
-from drivers.trust import Point, Reason, Trust, below_floor, copied, decide, propose, sentences
+from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose, sentences
 from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
@@ -118,8 +117,7 @@ class VMC(AbstractDriver):
         chains = state.sampler_state.log_psi if isinstance(state, MCState) else ()
         sound = True if state.ansatz.fallback else tree.all_finite((chains, local, change))
         if self.trust is None:
-            status = jnp.where(below, int(Status.DIVERGED), int(Status.RUNNING))
-            reason = jnp.where(below, int(Reason.BELOW_BOUND), int(Reason.NONE))
+            status, reason = plain_outcome(below, health)
             moved = settled(state.with_params(optax.apply_updates(state.params, change)))
             info = {**info, **extra, "status": status, "reason": reason, "sound": sound}
             return {"state": moved, "memory": memory, "metric": metric, "floor": floor}, info

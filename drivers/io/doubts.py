@@ -19,6 +19,7 @@ REMEDIES = (
     "more samples, more sweeps between them (sweep=)",
     "a power nearer to 2",
     "another rule, more sweeps (burn=)",
+    "mending local_update of the model, or a state of dataclasses.replace(ansatz, updates=None)",
 )
 
 
@@ -31,8 +32,8 @@ def doubts(numbers: Mapping[str, Any], history: History | None = None) -> list[s
     """
     found = []
     if "troubles" in numbers:
-        flags = np.asarray(numbers["troubles"]).ravel()
-        found = [f"{name}; try {fix}" for name, fix, flag in zip(TROUBLES, REMEDIES, flags, strict=True) if flag]
+        flags = np.asarray(numbers["troubles"]).ravel()  # fewer in folders of older programs
+        found = [f"{name}; try {fix}" for name, fix, flag in zip(TROUBLES, REMEDIES, flags, strict=False) if flag]
     else:
         found = _without_health(numbers)
     energy = numbers.get("energy")

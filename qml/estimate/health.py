@@ -18,6 +18,7 @@ TROUBLES = (
     "too few effective samples",
     "a few samples have nearly all the weight",
     "the chains were not thermalised",
+    "the local updates of the ansatz disagree with its network",
 )
 ACCEPTANCE, EFFECTIVE, SHARE = 1e-3, 30.0, 0.1
 
@@ -59,6 +60,11 @@ class Health(eqx.Module):
     def ok(self) -> Array:
         """True where there is no trouble."""
         return ~jnp.any(self.troubles)
+
+    @property
+    def refused(self) -> Array:
+        """True where local updates were found to be wrong, see `SamplerState.refused`."""
+        return self.troubles[-1]
 
     @property
     def named_troubles(self) -> tuple[str, ...]:
@@ -105,6 +111,7 @@ def _diagnose(samples: Samples, local: Array, sampler_state: Any, mean_field: Ar
     effective = weighted / jnp.maximum(2 * stats.tau, 1e-300) if chained else weighted
     nan, no, none = jnp.full((), jnp.nan, share.dtype), jnp.array(False), jnp.zeros(0, int)
     acceptance, by_rule, still, frozen, settled, idle = nan, jnp.zeros(0, share.dtype), none, none > 0, ~no, no
+    refused = no if sampler_state is None or sampler_state.refused is None else sampler_state.refused
     if sampler_state is not None:
         acceptance = jnp.min(sampler_state.acceptance).astype(share.dtype)
         by_rule, frozen = sampler_state.acceptance_by_rule.astype(share.dtype), sampler_state.frozen
@@ -113,7 +120,7 @@ def _diagnose(samples: Samples, local: Array, sampler_state: Any, mean_field: Ar
         idle = jnp.mean(sampler_state.acceptance) < ACCEPTANCE
     disagree = chains_disagree(local.reshape(-1, samples.chains).real) if chained else no
     few, uneven = (effective < EFFECTIVE, share < SHARE) if chained else (no, no)
-    troubles = jnp.stack([~finite, jnp.any(frozen), idle, disagree, few, uneven, ~settled])
+    troubles = jnp.stack([~finite, jnp.any(frozen), idle, disagree, few, uneven, ~settled, refused])
     return Health(
         acceptance,
         jnp.sum(frozen),

@@ -5,8 +5,9 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.core import Tracer
 
-from qml._core.errors import SpaceError
+from qml._core.errors import GradketError, SpaceError
 from qml._core.types import Array, Bool, Float, Inexact, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
 
@@ -25,8 +26,10 @@ class SamplerState(eqx.Module):
         by_rule: moves of each rule of a mixture that were proposed, and that changed a chain, in the last call.
         settled: the diagnostics said that the chains were thermalised when they were made.
         memory: what a sampler needs besides, such as the chains at other temperatures.
+        refused: in some call since the chains were made the local updates of the ansatz disagreed with its network by
+            far more than rounding; the chains are those of the network, local values are not.
 
-    The last five are `None` for samplers without Markov chains.
+    The last six are `None` for samplers without Markov chains.
     """
 
     x: Int[Array, "chains sites"]
@@ -39,6 +42,7 @@ class SamplerState(eqx.Module):
     by_rule: Float[Array, "rules 2"] | None = None
     settled: Bool[Array, ""] | None = None
     memory: Any = None
+    refused: Bool[Array, ""] | None = None
 
     @property
     def acceptance(self) -> Array:
@@ -126,6 +130,22 @@ class IndependentSampler(AbstractSampler):
         x = jnp.zeros((self.chains, ansatz.n_sites), jnp.int8)
         state = SamplerState(x, jnp.zeros((self.chains,), ansatz.dtype), key, zero, jnp.zeros((), jnp.int32))
         return self.sample(ansatz, params, state, 1)[0]
+
+
+def check_updates(refused: Any) -> None:
+    """Raise where local updates were found to be wrong, see `SamplerState.refused`; not inside a compiled program.
+
+    Raises:
+        GradketError: they were.
+    """
+    if refused is None or isinstance(refused, Tracer) or not bool(refused):
+        return
+    raise GradketError(
+        "The local updates of this wave function disagree with its network by far more than rounding.",
+        got="log psi(x') - log psi(x) that adds up to another log psi than the network's, in a quarter of the chains",
+        expected="the differences of the network's log psi",
+        try_="mending local_update of the model; or MCState((dataclasses.replace(ansatz, updates=None), params), ...)",
+    )
 
 
 def finite(log_psi: Array) -> Bool[Array, "..."]:

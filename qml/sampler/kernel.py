@@ -20,6 +20,7 @@ from qml.sampler.rules import AbstractRule, changed
 
 _FEW = 4  # sites of a move up to which local updates are used
 _LONG = 2**30
+_WRONG, _MANY = 64, 0.25  # drift in units of what is rounding, and the share of chains that must have it
 
 
 @final
@@ -51,16 +52,22 @@ class Chains(eqx.Module):
         counts = jnp.zeros((x.shape[0], rules, 2), jnp.int32) if rules > 1 else None
         return cls(x, log_psi, key, zero, zero if still is None else still, zero, counts)
 
-    def close(self, proposed: Array, longest: Array | None, settled: Array, memory: Any = None) -> SamplerState:
+    def close(
+        self,
+        proposed: Array,
+        longest: Array | None,
+        settled: Array,
+        memory: Any = None,
+        refused: Array | None = None,
+    ) -> SamplerState:
         """The state of the sampler after a call of so many moves, with the longest wait known before it."""
         zero = jnp.zeros((), jnp.int32)
         longest = jnp.maximum(jnp.max(self.longest), (zero if longest is None else longest) // 2)
         proposed = jnp.asarray(proposed, jnp.int32)  # one type always: programs over states are traced once
         counts = jnp.stack([jnp.broadcast_to(proposed, self.accepted.shape), self.accepted], axis=1)[:, None]
         by_rule = jnp.sum((counts if self.by_rule is None else self.by_rule).astype(real_dtype()), axis=0)
-        return SamplerState(
-            self.x, self.log_psi, self.key, self.accepted, proposed, self.still, longest, by_rule, settled, memory
-        )
+        counts = self.accepted, proposed, self.still, longest, by_rule
+        return SamplerState(self.x, self.log_psi, self.key, *counts, settled, memory, refused)
 
 
 class Network(NamedTuple):
@@ -192,11 +199,12 @@ def by_best_wave(
     width: int,
     start: Chains,
     run: Callable[[Chains, Network | Updates], tuple[Chains, Any]],
-) -> tuple[Chains, Any]:
+) -> tuple[Chains, Any, Array]:
     """Run chains by local updates where the ansatz knows them and they are reliable, else by the network.
 
     Chains whose log psi has drifted from the network's, or that met a zero, are thrown away and run again by the
-    network, with the same keys: the chains are those of the network in any case.
+    network, with the same keys: the chains are those of the network in any case. Where a quarter of the chains drifts
+    by far more than rounding, the rule of the updates is wrong, and so are the local values that use it: that is said.
 
     Args:
         ansatz: the wave function.
@@ -204,31 +212,39 @@ def by_best_wave(
         width: sites that a move changes at most.
         start: the chains at the start.
         run: the chains at the end and whatever was seen of them on the way.
+
+    Returns:
+        The chains, what was seen, and whether the rule of the updates is wrong. Without the way by the network a drift
+        makes log psi NaN, and is no more looked at.
     """
+    no = jnp.asarray(False)
 
     def by_network() -> tuple[Chains, Any]:
         return run(start, Network(ansatz, params))
 
     updates = ansatz.updates
     if updates is None or width > _FEW:
-        return by_network()
+        return *by_network(), no
     tables = updates.prepare(params)
     twin = eqx.tree_at(lambda c: c.key, start, jax.random.clone(start.key))
     shapes = jax.eval_shape(lambda: run(twin, Updates(updates, tables))[1])
 
-    def by_updates() -> tuple[tuple[Chains, Any], Array]:
+    small = math.sqrt(jnp.finfo(start.log_psi.dtype).eps)
+
+    def by_updates() -> tuple[tuple[Chains, Any], Array, Array]:
         chains, seen = run(twin, Updates(updates, tables))
         exact = ansatz.log_psi(params, chains.x)
-        drift = jnp.max(jnp.abs(jnp.exp(chains.log_psi - exact) - 1))
-        return (eqx.tree_at(lambda c: c.log_psi, chains, exact), seen), drift
+        gap = chains.log_psi - exact  # not finite on a zero, and ever after
+        drift = jnp.abs(jnp.exp(gap) - 1)
+        wrong = jnp.mean(jnp.isfinite(gap) & (drift > _WRONG * small)) >= _MANY if ansatz.fallback else no
+        return (eqx.tree_at(lambda c: c.log_psi, chains, exact), seen), jnp.max(drift), wrong
 
-    def nothing() -> tuple[tuple[Chains, Any], Array]:
+    def nothing() -> tuple[tuple[Chains, Any], Array, Array]:
         seen = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
-        return (start, seen), jnp.full_like(start.log_psi[0].real, jnp.inf)
+        return (start, seen), jnp.full_like(start.log_psi[0].real, jnp.inf), no
 
-    result, drift = jax.lax.cond(updates.reliable(tables), by_updates, nothing)
-    small = jnp.sqrt(jnp.finfo(drift.dtype).eps)
+    result, drift, wrong = jax.lax.cond(updates.reliable(tables), by_updates, nothing)
     if not ansatz.fallback:
         chains, seen = result
-        return eqx.tree_at(lambda c: c.log_psi, chains, jnp.where(drift < small, chains.log_psi, jnp.nan)), seen
-    return jax.lax.cond(drift < small, lambda: result, by_network)
+        return eqx.tree_at(lambda c: c.log_psi, chains, jnp.where(drift < small, chains.log_psi, jnp.nan)), seen, no
+    return *jax.lax.cond(drift < small, lambda: result, by_network), wrong

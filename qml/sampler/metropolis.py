@@ -22,7 +22,8 @@ class Metropolis(AbstractSampler):
     One move in `sites + 1` is left out at random, so that no chain can have a period (flips that are all accepted would
     keep the parity of an even sweep for ever). A chain on a zero of the wave function takes every proposal until it has
     left it. Where the ansatz knows local updates they give the same chains without the network; their log psi is
-    compared with the network's at the end, and the chains are run again by the network if it has drifted.
+    compared with the network's at the end, and the chains are run again by the network if it has drifted; by more than
+    rounding does, and `SamplerState.refused` says so.
 
     Args:
         rule: the proposal, e.g. `LocalFlip()` or `Exchange()`.
@@ -132,9 +133,10 @@ def _sample(
         kept = jnp.zeros((length, *state.x.shape), state.x.dtype)
         return jax.lax.fori_loop(0, length + burn, one_sweep, (chains, kept))
 
-    chains, kept = by_best_wave(ansatz, params, sampler.rule.width, start, run)
+    chains, kept, wrong = by_best_wave(ansatz, params, sampler.rule.width, start, run)
     settled = jnp.asarray(True) if state.settled is None else state.settled
-    return chains.close((length + burn) * sampler.sweep, state.longest, settled), kept
+    refused = wrong if state.refused is None else wrong | state.refused
+    return chains.close((length + burn) * sampler.sweep, state.longest, settled, refused=refused), kept
 
 
 @jax.jit(static_argnums=1)
@@ -149,5 +151,5 @@ def _thermalised(sampler: Metropolis, ansatz: Ansatz, params: Params, key: Rando
 
         return thermalise(one_sweep, chains, lambda chains: 2 * chains.log_psi.real)
 
-    chains, seen = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
-    return chains.close(seen.sweeps * sampler.sweep, None, seen.settled)
+    chains, seen, wrong = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
+    return chains.close(seen.sweeps * sampler.sweep, None, seen.settled, refused=wrong)

@@ -171,12 +171,13 @@ def _one_sweep(sampler: Tempering, chains: Chains, betas: Array, wave: Network |
 
 
 def _close(
-    sampler: Tempering, chains: Chains, proposed: Array, longest: Any, settled: Array, betas: Array, swaps: Array
+    sampler: Tempering, chains: Chains, proposed: Array, longest: Any, flags: tuple, betas: Array, swaps: Array
 ) -> SamplerState:
     n = sampler.chains
     key, rows = chains.key, eqx.tree_at(lambda c: c.key, chains, None)
     cold = eqx.tree_at(lambda c: c.key, jax.tree.map(lambda a: a[:n], rows), key, is_leaf=lambda a: a is None)
-    state = cold.close(proposed, longest, settled, Replicas(chains.x[n:], betas))
+    settled, refused = flags
+    state = cold.close(proposed, longest, settled, Replicas(chains.x[n:], betas), refused)
     by_rule = jnp.concatenate([jnp.asarray(state.by_rule), swaps.astype(real_dtype())])
     return eqx.tree_at(lambda s: s.by_rule, state, by_rule)
 
@@ -204,9 +205,9 @@ def _thermalised(sampler: Tempering, ansatz: Ansatz, params: Params, key: Random
             seen = Thermalised(jnp.asarray(sampler.burn), jnp.asarray(True))
         return done[0], (done[1], done[3], seen)
 
-    chains, (betas, swaps, seen) = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
+    chains, (betas, swaps, seen), wrong = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
     proposed = (seen.sweeps * sampler.sweep).astype(jnp.int32)
-    return _close(sampler, chains, proposed, None, seen.settled, betas, swaps)
+    return _close(sampler, chains, proposed, None, (seen.settled, wrong), betas, swaps)
 
 
 @jax.jit(static_argnums=(1, 4))
@@ -230,6 +231,7 @@ def _sample(
         chains, *seen = jax.lax.fori_loop(0, length + burn, one_sweep, (chains, kept, swaps))
         return chains, tuple(seen)
 
-    chains, (kept, swaps) = by_best_wave(ansatz, params, sampler.rule.width, start, run)
+    chains, (kept, swaps), wrong = by_best_wave(ansatz, params, sampler.rule.width, start, run)
     proposed = (length + burn) * sampler.sweep
-    return _close(sampler, chains, proposed, state.longest, jnp.asarray(state.settled), betas, swaps), kept
+    flags = jnp.asarray(state.settled), wrong | jnp.asarray(state.refused)
+    return _close(sampler, chains, proposed, state.longest, flags, betas, swaps), kept

@@ -21,6 +21,7 @@ from qml.estimate.samples import Samples
 from qml.estimate.stats import Stats
 from qml.estimate.zero_variance import v_score
 from qml.operator.base import AbstractOperator
+from qml.sampler.base import check_updates
 
 _LIMIT = 2**22
 
@@ -56,10 +57,13 @@ class AbstractState(eqx.Module):
 
         Raises:
             SpaceError: an operator does not act on the space of the state, or leaves it.
+            GradketError: the local updates of the ansatz disagree with its network.
         """
         for operator in jax.tree.leaves(operators, is_leaf=is_operator):
             check_operator(operator, self.hilbert)
-        return _expect(self, operators)
+        wrong, found = _expect(self, operators)
+        check_updates(wrong)
+        return found
 
     def correlations(self, operators: Any, *, sites: Sequence[int] | None = None, connected: bool = False) -> Stats:
         r"""Correlations $\langle A_i B_j\rangle$ of all pairs of sites, see `estimate.correlations`."""
@@ -113,7 +117,9 @@ class AbstractState(eqx.Module):
     def _local_tree(self, operators: Any) -> tuple[Samples, Any]:
         for operator in jax.tree.leaves(operators, is_leaf=is_operator):
             check_operator(operator, self.hilbert)
-        return _local_tree(self, operators)
+        wrong, samples, found = _local_tree(self, operators)
+        check_updates(wrong)
+        return samples, found
 
     def _parts(self) -> tuple[Ansatz, Params, Any]:
         return self.ansatz, self.params, self.hilbert
@@ -152,6 +158,12 @@ def with_fallback(thing: Any, fallback: bool) -> Any:
         return new
 
     return jax.tree.map(swap, thing, is_leaf=lambda node: isinstance(node, AbstractState))
+
+
+def refused(state: AbstractState) -> Array | None:
+    """Whether chains have found the local updates of the ansatz to be wrong; `None` where there is nothing to find."""
+    chains = getattr(state, "sampler_state", None)
+    return None if chains is None or state.ansatz.updates is None else chains.refused
 
 
 def is_operator(thing: Any) -> bool:
@@ -212,32 +224,35 @@ def _meet(first: AbstractState, second: AbstractState) -> tuple[Samples, Array, 
             expected=first.hilbert,
             try_="two states of one space",
         )
-    return _met(first, second)
+    wrong, *found = _met(first, second)
+    for flag in wrong:
+        check_updates(flag)
+    return tuple(found)
 
 
 @jax.jit
-def _met(first: AbstractState, second: AbstractState) -> tuple[Samples, Array, Samples, Array]:
+def _met(first: AbstractState, second: AbstractState) -> tuple[tuple, Samples, Array, Samples, Array]:
     # states made of each other have the same key and chains: the second draw of one is independent of the other
-    (_, x), (_, y) = first.sample(), second.sample()[0].sample()
-    return x, second.log_psi(x.x), y, first.log_psi(y.x)
+    (one, x), (two, y) = first.sample(), second.sample()[0].sample()
+    return (refused(one), refused(two)), x, second.log_psi(x.x), y, first.log_psi(y.x)
 
 
 @jax.jit
-def _local_tree(state: AbstractState, operators: Any) -> tuple[Samples, Any]:
-    _, samples = state.sample()
+def _local_tree(state: AbstractState, operators: Any) -> tuple[Array | None, Samples, Any]:
+    drawn, samples = state.sample()
 
     def one(operator: Any) -> Array:
         local = state.local_values(operator, samples)
         return local.real if operator.is_hermitian else local
 
-    return samples, jax.tree.map(one, operators, is_leaf=is_operator)
+    return refused(drawn), samples, jax.tree.map(one, operators, is_leaf=is_operator)
 
 
 @jax.jit
-def _expect(state: AbstractState, operators: Any) -> Any:
-    _, samples = state.sample()
+def _expect(state: AbstractState, operators: Any) -> tuple[Array | None, Any]:
+    drawn, samples = state.sample()
 
     def one(operator: Any) -> Stats:
         return samples.statistics(state.local_values(operator, samples), hermitian=operator.is_hermitian)
 
-    return jax.tree.map(one, operators, is_leaf=is_operator)
+    return refused(drawn), jax.tree.map(one, operators, is_leaf=is_operator)

@@ -11,9 +11,9 @@ from qml._core.types import Array, Params, RandomKey
 from qml.ansatz.bridge import Ansatz, to_ansatz
 from qml.estimate.health import Health, health
 from qml.estimate.samples import Samples
-from qml.sampler.base import AbstractSampler, SamplerState
+from qml.sampler.base import AbstractSampler, SamplerState, check_updates
 from qml.sampler.library import default_sampler
-from qml.state.base import AbstractState
+from qml.state.base import AbstractState, refused
 
 
 class MCState(AbstractState):
@@ -35,6 +35,7 @@ class MCState(AbstractState):
     Raises:
         SpaceError: the sampler was made for another space, or none fits it.
         ShapeError: a size is out of range, or the model does not return one log psi a row.
+        GradketError: the model's local updates disagree with its network, here or in a later call.
 
     Example:
         >>> import jax
@@ -93,6 +94,7 @@ class MCState(AbstractState):
         self.length = -(-samples // sampler.chains)
         self.burn = max(1, self.length // 10) if burn is None else burn
         self.sampler_state = sampler.init(self.ansatz, self.params, chain_key)
+        check_updates(refused(self))
 
     @property
     def chains(self) -> int:
@@ -111,7 +113,9 @@ class MCState(AbstractState):
             The state with its chains moved on, and the samples: weight $1/N$ each, or in proportion to
             $|\psi|^{2-n}$ where the sampler draws from $|\psi|^n$.
         """
-        return _sample(self)
+        state, samples = _sample(self)
+        check_updates(refused(state))
+        return state, samples
 
     def fresh(self, key: RandomKey) -> "MCState":
         """The same wave function with new chains, from uniformly random configurations and thermalised again.
@@ -120,7 +124,9 @@ class MCState(AbstractState):
         new ones.
         """
         chains = self.sampler.init(self.ansatz, self.params, key)
-        return eqx.tree_at(lambda s: s.sampler_state, self, chains)
+        state = eqx.tree_at(lambda s: s.sampler_state, self, chains)
+        check_updates(refused(state))
+        return state
 
     def health(self, samples: Samples, local: Any = None, *, mean_field: float | int | Array = 0.0) -> Health:
         """Diagnose samples that came with this state, see `qml.estimate.health.health`."""

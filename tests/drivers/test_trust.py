@@ -16,6 +16,8 @@ from drivers.bounds import lower_bound
 from drivers.io.doubts import consistency, doubts
 from drivers.trust import Reason, Verdict
 from qml._core.errors import ConfigError
+from qml.ansatz import to_ansatz
+from qml.ansatz.updates import LocalUpdate
 from qml.estimate.stats import Stats
 
 SPACE = qml.hilbert.Spin(4)
@@ -159,10 +161,10 @@ def test_an_energy_that_falls_while_the_variance_rises():
 
 
 def test_final_numbers_are_doubted():
-    good = {"energy": Stats.of(jnp.linspace(-9.0, -8.0, 50)), "troubles": jnp.zeros(7, bool), "lower_bound": -9.0}
+    good = {"energy": Stats.of(jnp.linspace(-9.0, -8.0, 50)), "troubles": jnp.zeros(8, bool), "lower_bound": -9.0}
     assert doubts(good) == []
-    for flag in range(7):
-        (text,) = doubts({**good, "troubles": jnp.arange(7) == flag})
+    for flag in range(8):
+        (text,) = doubts({**good, "troubles": jnp.arange(8) == flag})
         assert "; try " in text
     assert "below the rigorous bound" in doubts({**good, "lower_bound": -5.0})[0]
 
@@ -240,3 +242,43 @@ def test_settings_out_of_range(wrong):
     with pytest.raises((ConfigError, Exception), match=next(iter(wrong))) as caught:
         drivers.Trust(**wrong)
     assert isinstance(caught.value, ConfigError) or "type" in type(caught.value).__name__.lower()
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrong(LocalUpdate):
+    """Log psi is linear, and its differences are off by a tenth of a per cent."""
+
+    def prepare(self, params):
+        return params
+
+    def reliable(self, tables):
+        return jnp.array(True)
+
+    def init(self, tables, x):
+        return ()
+
+    def step(self, tables, cache, x, sites, values):
+        return 1.001 * jnp.sum(tables[sites] * (values - jnp.take_along_axis(x, sites, axis=1)), axis=1), cache
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("out", [None, "run"])
+@pytest.mark.parametrize("name", ["VMC", "untrusted", "Excited", "TDVP"])
+def test_wrong_local_updates_end_a_run(name, out, tmp_path):
+    """With a sentence, as soon as the parameters show them: at the start all amplitudes are equal."""
+    ansatz, params = to_ansatz((jnp.zeros(4), lambda params, x: x @ params), SPACE)
+    wrong = dataclasses.replace(ansatz, updates=Wrong())
+    field = qml.operator.PauliSum({"XIII": -1.0, "IXII": -0.5, "ZIII": 0.7, "IIZI": 1.0}, SPACE)
+    driver = {
+        "VMC": drivers.VMC(field, optax.sgd(0.3)),
+        "untrusted": drivers.VMC(field, optax.sgd(0.3), trust=None),
+        "Excited": drivers.Excited(field, optax.sgd(0.3)),
+        "TDVP": drivers.TDVP(field, drivers.Euler(0.1), imaginary=True),
+    }[name]
+    state = qml.MCState((wrong, params), SPACE, samples=256, chains=16, key=jax.random.key(1))
+    thing, length = ([state] if name == "Excited" else state), {"time": 1.0} if name == "TDVP" else {"steps": 10}
+    result = driver.run(thing, **length, out=None if out is None else tmp_path / out)
+    assert result.status is drivers.Status.STALLED and result.steps <= 3
+    assert "local updates" in result.message and "Try: mending" in result.message
+    if name != "TDVP":
+        assert "try mending local_update" in str(result)

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from qml._core.errors import GradketError
 from qml.ansatz import RBM, Jastrow, to_ansatz
 from qml.ansatz.jastrow import JastrowUpdate
 from qml.estimate.local import local_values, static_moves
 from qml.hilbert import Boson, Spin, SpinlessFermion
 from qml.lattice import Square
-from qml.operator import J1J2, Ising, PauliSum
+from qml.operator import J1J2, Ising, PauliSum, total
 from qml.sampler.base import SamplerState
 from qml.sampler.library import default_sampler
+from qml.state import MCState
 
 SPACE = Spin(9)
 MODELS = {
@@ -107,26 +109,59 @@ def test_chains_are_those_of_the_network(name, space):
     np.testing.assert_array_equal(runs[0][1], runs[1][1])
     np.testing.assert_array_equal(runs[0][0].accepted, runs[1][0].accepted)
     np.testing.assert_allclose(runs[0][0].log_psi, runs[1][0].log_psi, rtol=1e-12)
+    assert not runs[0][0].refused
 
 
 @dataclasses.dataclass(frozen=True)
 class Wrong(JastrowUpdate):  # type: ignore[misc]
-    """Updates whose ratios are off by five per cent."""
+    """Updates whose ratios are off, by a tenth of a per cent."""
+
+    factor: float = 1.001
 
     def step(self, tables, cache, x, sites, values):
         log_ratio, cache = super().step(tables, cache, x, sites, values)
-        return 1.05 * log_ratio, cache
+        return self.factor * log_ratio, cache
 
 
 def test_wrong_updates_are_found_out():
-    """Chains whose log psi drifts from the network's are thrown away and run by the network."""
+    """Chains whose log psi drifts from the network's are thrown away and run by the network, and it is said."""
     ansatz, params = to_ansatz(MODELS["jastrow"](), SPACE)
     wrong = dataclasses.replace(ansatz, updates=Wrong())
     plain = dataclasses.replace(ansatz, updates=None)
     sampler = default_sampler(SPACE, 8)
     states = [start(SPACE, plain) for _ in range(2)]
-    ours, exact = (sampler.sample(a, params, s, 30)[1] for a, s in zip((wrong, plain), states, strict=True))
+    (after, ours), (_, exact) = (sampler.sample(a, params, s, 30) for a, s in zip((wrong, plain), states, strict=True))
     np.testing.assert_array_equal(ours, exact)
+    assert after.refused
+
+
+@pytest.mark.slow
+def test_drift_like_rounding_is_no_fault():
+    """Ratios off by 1e-7: the chains of the network, and no complaint."""
+    ansatz, params = to_ansatz(MODELS["jastrow"](), SPACE)
+    wrong, sampler = dataclasses.replace(ansatz, updates=Wrong(factor=1 + 1e-7)), default_sampler(SPACE, 8)
+    quick = dataclasses.replace(wrong, fallback=False)
+    runs = [sampler.sample(a, params, start(SPACE, ansatz), 30) for a in (wrong, quick)]
+    assert not runs[0][0].refused and np.all(np.isfinite(runs[0][0].log_psi))
+    assert not np.all(np.isfinite(runs[1][0].log_psi))  # it did drift
+
+
+@pytest.mark.parametrize(
+    "calls", [slice(1), pytest.param(slice(1, 3), marks=pytest.mark.slow)], ids=["expect", "others"]
+)
+def test_states_with_wrong_updates_are_refused(calls):
+    """Where the chains are made, and in every call by hand with parameters that show the fault."""
+    space = Spin(4)
+    ansatz, params = to_ansatz(Jastrow(4, std=0.5, rngs=nnx.Rngs(0)), space)
+    wrong = dataclasses.replace(ansatz, updates=Wrong())
+    uniform = jax.tree.map(np.zeros_like, params)  # all ratios are one: nothing to see
+    moved = MCState((wrong, uniform), space, 64, 8, key=jax.random.key(1)).with_params(params)
+    every = (lambda: moved.expect(total(space, "X")), moved.sample, lambda: moved.fresh(jax.random.key(2)))
+    for call in every[calls]:
+        with pytest.raises(GradketError, match="local updates of this wave function disagree"):
+            call()
+    with pytest.raises(GradketError, match="updates=None"):
+        MCState((wrong, params), space, 64, 8, key=jax.random.key(1))
 
 
 def test_large_weights_go_through_the_network():
