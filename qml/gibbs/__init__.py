@@ -3,6 +3,7 @@
 from qml.gibbs.circuit import Circuit, MatrixCircuit
 from qml.gibbs.conditional import ConditionalFit, ConditionalGibbs, fit_conditional
 from qml.gibbs.confidence import Confidence, confidence
+from qml.gibbs.curves import ThermalCurves, thermal_curves
 from qml.gibbs.design import Design, next_bases
 from qml.gibbs.energy import KOBE, MLP, AbstractEnergy, Autoregressive, Bernoulli
 from qml.gibbs.expectations import ExpectationObjective
@@ -71,6 +72,7 @@ __all__ = [
     "ShotData",
     "StateObjective",
     "StreamObjective",
+    "ThermalCurves",
     "ThermalNumbers",
     "ThermalObjective",
     "TiedGibbs",
@@ -103,6 +105,7 @@ __all__ = [
     "safe_newton",
     "select",
     "streaming",
+    "thermal_curves",
     "thermal_numbers",
     "velocity",
     "window_couplings",

@@ -101,15 +101,15 @@ class VectorGibbs(eqx.Module):
     def log_partition(self) -> Stats:
         r"""$\log Z$."""
         z, _ = self._moments()
-        return _jackknife(lambda z: jnp.log(z) + self._bound(), (z,))
+        return jackknife(lambda z: jnp.log(z) + self._bound(), (z,))
 
     def marginals(self) -> Stats:
         r"""$\eta_j = \mathrm{Tr}\,\rho P_j$ `[terms]`."""
-        return _jackknife(lambda z, m: m / z, self._moments())
+        return jackknife(lambda z, m: m / z, self._moments())
 
     def entropy(self) -> Stats:
         r"""$S = \log Z + \theta \cdot \eta$ in nats."""
-        return _jackknife(lambda z, m: jnp.log(z) + self._bound() + self.theta @ m / z, self._moments())
+        return jackknife(lambda z, m: jnp.log(z) + self._bound() + self.theta @ m / z, self._moments())
 
     def metric_product(self, direction: Any, kind: str = "bkm") -> Stats:
         r"""A metric of the couplings times a direction v, without the metric.
@@ -131,7 +131,7 @@ class VectorGibbs(eqx.Module):
         """
         parts = (*self._moments(), self._second(jnp.asarray(direction, float), self._plan(kind)))
         v = jnp.asarray(direction, float)
-        return _jackknife(lambda z, m, q: (q - (m @ v) * m / z) / z, parts)
+        return jackknife(lambda z, m, q: (q - (m @ v) * m / z) / z, parts)
 
     def products(self, kind: str = "bkm") -> Callable[[Array], Array]:
         """The mean of `metric_product` as a pure, symmetric, positive semidefinite function of the direction."""
@@ -225,7 +225,7 @@ def _nodes(kind: str, width: float) -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights
 
 
-def _jackknife(function: Callable, parts: tuple) -> Stats:
+def jackknife(function: Callable, parts: tuple) -> Stats:
     """A function of means over the vectors, with the error of leaving one out."""
     count = parts[0].shape[0]
     value = function(*(jnp.mean(a, axis=0) for a in parts))
