@@ -14,7 +14,7 @@ from diffquantum.ir import Program
 from diffquantum.probing import kept
 from diffquantum.simulate.density import Exact, Termination, never_ends
 from diffquantum.simulate.noise import Noise
-from diffquantum.simulate.whole import SOLVERS
+from diffquantum.simulate.solvers import SOLVERS
 from diffquantum.transform.noisy import noisy
 from diffquantum.transform.simplify import number
 from qml._core.errors import ConfigError, ShapeError, SpaceError, unknown_name

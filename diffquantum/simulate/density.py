@@ -90,7 +90,9 @@ class Exact:
                 expected=f"at most {MOST_QUBITS}, or more of which most are in |0> most of the time",
                 try_="expectation(program, observable, shots=1000)",
             )
-        self.whole = Whole(self.graph, len(self.payload.monomials), solver) if self.system is None else None
+        self.whole = None
+        if self.system is None:
+            self.whole = Whole(self.graph, len(self.payload.monomials), len(program.parameters), solver)
         if self.system is not None:
             self.check(len(program.parameters))
         self.reading = {} if self.system is None else _reading(reach, self.system, self.letters)
@@ -145,12 +147,11 @@ class Exact:
     def sweep(self, numbers: Any, xp: Any) -> tuple[Any, Any, Any]:
         """The same on the whole space."""
         assert self.whole is not None
-        start = xp.asarray(self.whole.start())
-        at_cuts, states, sound = self.whole.solve(numbers, start, xp, self.graph.scales)
-        zero = xp.zeros(self.whole.shape[1:])
-        ends = xp.stack([states.get(e, zero) for e in self.graph.ends])
-        ends = xp.where(sound, ends, xp.nan).reshape(len(self.graph.ends) * len(self.payload.monomials), -1)
-        visits = xp.sum(at_cuts[(slice(None), *(0,) * (at_cuts.ndim - 1))])
+        at_cuts, states, sound = self.whole.solve(numbers, xp, self.graph.scales)
+        zero = xp.zeros((len(self.payload.monomials), 4 ** len(self.graph.qubits)))
+        ends = xp.concatenate([self.whole.full(states[e]) if e in states else zero for e in self.graph.ends])
+        ends = xp.where(sound, ends, xp.nan)
+        visits = sum(self.whole.at(c, at_cuts).reshape(-1)[0] for c in self.whole.cuts)
         mass = xp.sum(ends[:: len(self.payload.monomials), 0])
         places = self.letters @ 4 ** np.arange(self.letters.shape[1])[::-1]
         return ends[:, places].T, mass, visits
@@ -224,13 +225,12 @@ class Exact:
 
     def whole_loops(self, numbers: np.ndarray) -> list[tuple[int, float, float, int]]:
         assert self.whole is not None
-        start = self.whole.start()
-        x, states, _ = self.whole.solve(numbers, start, np)
+        x, states, _ = self.whole.solve(numbers, np)
         out = []
         for i in range(len(self.graph.loops)):
             radius = self.whole.radius(numbers, i, x)
             if radius is not None:
-                out.append((i, radius, self.whole.turns(i, numbers, start, x, states), 0))
+                out.append((i, radius, self.whole.turns(i, numbers, x, states), 0))
         return out
 
 

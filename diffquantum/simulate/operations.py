@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from diffquantum.ir import Binary, Const, Expression, Parameter, Select, Unary
+from diffquantum.ir import Binary, Const, Expression, Parameter, Select, Unary, parts
 from diffquantum.simulate.gates import OUTCOME, RESET, transfer_fixed, transfer_rotation
 
 _FUNCTION = {
@@ -99,6 +99,18 @@ class Numbers:
             parts.append(xp.where(cosine, xp.cos(angle), xp.sin(angle)))
         place = {e: i for i, e in enumerate(order)}
         return xp.concatenate(parts)[np.array([place[e] for e in self.place])]
+
+    def generic(self, theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The numbers at some parameters; random ones where a formula has pieces that these may not see."""
+        numbers = self.evaluate(theta, np)
+        rough = np.array([_has_pieces(e) for e in self.place])
+        return np.where(rough, rng.uniform(-0.9, 0.9, len(numbers)), numbers)
+
+
+def _has_pieces(expression: Expression) -> bool:
+    """Whether an expression is not analytic, so that it may be constant here and not there."""
+    sharp = isinstance(expression, Unary | Binary) and expression.op in ("abs", "trunc", "mod", "min", "max")
+    return sharp or any(_has_pieces(part) for part in parts(expression))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ class Reach:
         rng, quiet = np.random.default_rng(20220801), 0
         for trial in range(TRIALS):
             theta = rng.uniform(0.2, 0.95, parameters) * (1 if trial % 2 == 0 else 1.9)
-            numbers = self.graph.numbers.evaluate(theta, np)
+            numbers = self.graph.numbers.generic(theta, rng)
             if not np.all(np.isfinite(numbers)):
                 continue
             self.grown = False

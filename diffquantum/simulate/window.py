@@ -7,6 +7,8 @@ where all rows are in |0> again, after a reset or when an ancilla is given back,
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from diffquantum.simulate.operations import Either, Op
 CLEAN = 1e-14  # what a component may differ from that of |0>, beside the largest of its row
 LARGEST = 2**23  # most numbers in a state
 SMALL = 3  # windows that are not worth a look
+ANY = 2**62
 
 Qubits = tuple[int, ...]
 
@@ -23,12 +26,12 @@ class TooWideError(Exception):
     """A state needs too much room."""
 
 
-def widen(x: np.ndarray, qubits: Qubits, wanted: Qubits) -> np.ndarray:
+def widen(x: Any, qubits: Qubits, wanted: Qubits, most: int = LARGEST) -> Any:
     """A state on a larger window: the new qubits are in |0>."""
     if qubits == wanted:
         return x
     new = [q for q in wanted if q not in qubits]
-    if x.size * 4 ** len(new) > LARGEST:
+    if x.size * 4 ** len(new) > most:
         raise TooWideError
     lead = x.ndim - len(qubits)
     shape = [1 if q in new else 4 for q in wanted]
@@ -108,3 +111,55 @@ def pieces(
         half = len(x) // 2
         yield from pieces(ops, x[:half], qubits, numbers, first)
         yield from pieces(ops, x[half:], qubits, numbers, first + half)
+
+
+# ---------------------------------------------------------------------------------------------------- fixed windows
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """A map, or the sum of several ways, on windows that are the same for all parameters.
+
+    Args:
+        op: the map, its qubits being places in `wide`; `None` for a sum.
+        ways: the steps of each way of a sum.
+        wide: the window it acts on, or that of the sum.
+        left: the window without what is in |0> afterwards.
+    """
+
+    op: Op | None
+    ways: "tuple[tuple[Step, ...], ...]"
+    wide: Qubits
+    left: Qubits
+
+
+def plan(
+    ops: tuple[Op | Either, ...], x: np.ndarray, qubits: Qubits, numbers: np.ndarray
+) -> tuple[tuple[Step, ...], np.ndarray, Qubits]:
+    """The steps of some maps, with the windows that a generic state has, and its image."""
+    steps = []
+    for op in ops:
+        if isinstance(op, Either):
+            found = [plan(way, x, qubits, numbers) for way in op.ways]
+            qubits = tuple(sorted(frozenset().union(*(q for _, _, q in found))))
+            x = sum(widen(y, q, qubits) for _, y, q in found)  # type: ignore[assignment]
+            steps.append(Step(None, tuple(way for way, _, _ in found), qubits, qubits))
+            continue
+        wide = tuple(sorted({*qubits, *op.qubits}))
+        here = dataclasses.replace(op, qubits=tuple(wide.index(q) for q in op.qubits))
+        x, qubits = narrow(here.apply(widen(x, qubits, wide), numbers, np), wide, op.qubits)
+        steps.append(Step(here, (), wide, qubits))
+    return tuple(steps), x, qubits
+
+
+def carry(steps: tuple[Step, ...], x: Any, qubits: Qubits, numbers: Any, xp: ModuleType) -> tuple[Any, Qubits]:
+    """The image of a state under steps, in NumPy or JAX, and its window."""
+    for step in steps:
+        if step.op is None:
+            ways = [carry(way, x, qubits, numbers, xp) for way in step.ways]
+            x = sum(widen(y, q, step.wide, ANY) for y, q in ways)
+        else:
+            x = step.op.apply(widen(x, qubits, step.wide, ANY), numbers, xp)
+            x = x[(slice(None), slice(None), *(slice(None) if q in step.left else 0 for q in step.wide))]
+        qubits = step.left
+    return x, qubits

@@ -31,7 +31,7 @@ from diffquantum.simulate import reach, system
 from diffquantum.simulate.density import Exact
 from diffquantum.simulate.gates import OUTCOME, RESET, pauli, transfer, unitary
 from diffquantum.simulate.moments import analyse, infer_types
-from diffquantum.simulate.whole import _anderson_host, anderson
+from diffquantum.simulate.solvers import anderson, anderson_host
 from tests.diffquantum.cases import FEATURES, Propagation, feature, loop
 
 # the run-time checks of annotations draw random numbers where strategies build statements
@@ -226,7 +226,7 @@ def test_anderson_acceleration(spread):
 
     found = jax.jit(lambda b: anderson(apply, b))(jnp.asarray(b))
     np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(_anderson_host(lambda x: x - s @ x, b), want, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(anderson_host(lambda x: x - s @ x, b), want, rtol=1e-9, atol=1e-11)
     assert len(calls) < np.log(1e-13) / np.log(spread)
 
 
