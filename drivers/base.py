@@ -3,7 +3,7 @@
 import abc
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -156,11 +156,11 @@ class AbstractDriver(eqx.Module):
         step, final = _programs(folder, thing, (inputs, outer), inner, plan, quick=driver.quick)
         careful = partial(build, "step", outer, inner, export=False) if folder is None and driver.quick else None
         opening = build("start", outer, inner, export=False)
-        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words, careful=careful)
+        loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words, final=final, careful=careful)
         if opening.names:
             loop.record(0, dict(zip(opening.names, jax.device_get(opening(inputs, leaves)), strict=True)))
         status, message = loop.run(total, callbacks, progress)
-        numbers, status, message = loop.close(final, status, message)
+        numbers, status, message = loop.close(status, message)
         carry = inner.unflatten(loop.leaves)
         return loop.result(driver.finish(thing, carry), status, message, numbers)
 
@@ -183,13 +183,12 @@ def whole_steps(steps: Any) -> int:
 
 def _programs(
     folder: RunDir | None, thing: Any, outer: tuple, inner: Layout, plan: dict, *, quick: bool
-) -> tuple[Program, Program]:
-    """The compiled step and final measurement; with a folder they are exported there and the exported ones run."""
+) -> tuple[Program, Callable[[], Program]]:
+    """The step and final measurement; with a folder they are exported there and the exported ones run."""
     inputs, layout = outer
+    final = partial(build, "final", layout, inner, export=False)
     if folder is None:
-        kinds = ("quick" if quick else "step", "final")
-        step, final = (build(kind, layout, inner, export=False) for kind in kinds)
-        return step, final
+        return build("quick" if quick else "step", layout, inner, export=False), final
     try:
         made = {kind: build(kind, layout, inner, export=True) for kind in ("step", "final", "finish")}
     except (NotImplementedError, ValueError) as error:
@@ -199,10 +198,10 @@ def _programs(
             "Try: take callbacks to the host (pure_callback, error_if, debug.print) out of the step.",
             stacklevel=3,
         )
-        return step, build("final", layout, inner, export=False)
+        return step, final
     tables = {"inputs": layout, "carry": inner, "thing": flatten(thing)[1]}
     folder.write_program(made, tables, inputs, plan)
-    return made["step"], made["final"]
+    return made["step"], lambda: made["final"]
 
 
 def resume(
@@ -255,10 +254,11 @@ def resume(
         programs["step"], arrays, leaves, tables["carry"], folder, int(record["plan"]["checkpoint_every"]),
         done=at, size=metrics_size, best=tuple(meta["best"]) if meta["best"] else None, spent=float(meta["seconds"]),
         sentences=record["plan"].get("sentences", SENTENCES), facts=record["plan"].get("facts"),
+        final=lambda: programs["final"],
     )  # fmt: skip
     loop.history = folder.history()
     status, message = loop.run(max(total, at), callbacks, progress)
-    numbers, status, message = loop.close(programs["final"], status, message)
+    numbers, status, message = loop.close(status, message)
     saved = SavedState(tables["thing"], jax.device_get(programs["finish"](arrays, loop.leaves)))
     return loop.result(saved if like is None else saved.into(like), status, message, numbers)
 

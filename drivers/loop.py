@@ -46,6 +46,8 @@ class Loop:
         spent: seconds spent before.
         sentences: why the driver may end the run, by number.
         facts: what the result file says of the problem.
+        final: makes the program of the last measurement; while the second step runs, for what is wrong with it is
+            best known early.
         careful: makes the program that does a step again where `program`, a quick one, was not sound.
     """
 
@@ -65,8 +67,10 @@ class Loop:
         spent: float = 0.0,
         sentences: Sequence[str] = SENTENCES,
         facts: Mapping[str, Any] | None = None,
+        final: Callable[[], Program],
         careful: Callable[[], Program] | None = None,
     ):
+        self._final = functools.cache(final)
         self._careful = None if careful is None else functools.cache(careful)
         self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
         self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
@@ -104,6 +108,8 @@ class Loop:
                     end = pending and self._settle(pending, callbacks, line, stop, begin)
                     if end:
                         return end
+                    if pending:
+                        self._final()
                     leaves, pending = out[0], (step, out)
                 pending = self._sure(pending)
                 end = pending and self._settle(pending, callbacks, line, stop, begin)
@@ -167,7 +173,7 @@ class Loop:
         checkpoints.save(self.folder.checkpoints / f"{self.done:06d}", self.layout, jax.device_get(self.leaves), meta)
         checkpoints.prune(self.folder.checkpoints, self.best[1] if self.best else None)
 
-    def close(self, final: Program, status: Status, message: str) -> tuple[dict, Status, str]:
+    def close(self, status: Status, message: str) -> tuple[dict, Status, str]:
         """Save, measure the final numbers, and write the result; an interrupted run is left unfinished.
 
         Returns:
@@ -179,7 +185,7 @@ class Loop:
             self.save()
         if self._metrics is not None:
             self._metrics.close()
-        row: dict = {}
+        row, final = {}, self._final()
         if final.names and status != Status.INTERRUPTED:
             row = dict(zip(final.names, jax.device_get(final(self.inputs, self.leaves)), strict=True))
             self.compile_time += final.seconds

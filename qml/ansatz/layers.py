@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qml._core.compile import once
 from qml._core.errors import ShapeError
 from qml._core.precision import check_dtype, complex_dtype, real_dtype
 from qml._core.types import Array, Inexact
+
+_SHARED = 4096  # initial values of smaller arrays are cut from so many
 
 
 @runtime_checkable
@@ -114,13 +117,22 @@ def parameter_dtype(dtype: Any, what: str) -> np.dtype:
 
 
 def normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: float | int) -> Array:
-    """Normal numbers of standard deviation `std` (of the modulus, for complex ones)."""
-    return _normal(key, shape, jnp.dtype(dtype), std)
+    """Normal numbers of standard deviation `std` (of the modulus, for complex ones).
+
+    The first numbers of a longer row are those of a shorter one, so that small arrays of all shapes share a program.
+    """
+    size, kind = math.prod(shape), jnp.dtype(dtype)
+    if isinstance(key, jax.core.Tracer) or size > _SHARED or not jax.config.jax_threefry_partitionable:
+        return _normal(key, shape, kind, std)
+    return jax.device_put(np.asarray(_few_normal(key, (_SHARED,), kind, std))[:size].reshape(shape))
 
 
-@jax.jit(static_argnums=(1, 2))
-def _normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: Any) -> Array:
+def _drawn(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: Any) -> Array:
     return std * jax.random.normal(key, shape, dtype)
+
+
+_normal = jax.jit(_drawn, static_argnums=(1, 2))
+_few_normal = once(_drawn, light=True, static_argnums=(1, 2))
 
 
 def sites_of(space: Any) -> int:

@@ -309,7 +309,7 @@ class PauliSum(AbstractOperator):
             return f"PauliSum({head}: {', '.join(self.strings.short(k) for k in range(min(count, _SHOWN)))})"
         if values.ndim != 1 or not count:
             return f"PauliSum({head})"
-        shown = [_signed(v, self.strings.short(k)) for k, v in enumerate(values[:_SHOWN].tolist())]
+        shown = [_signed(v, self.strings.short(k)) for k, v in enumerate(np.asarray(values)[:_SHOWN].tolist())]
         text = " ".join(shown) + (" + ..." if count > _SHOWN else "")
         return f"PauliSum({head}: {text.removeprefix('+ ')})"
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from qml._core.compile import once
 from qml._core.errors import ShapeError
 from qml._core.types import Array, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz
@@ -14,6 +15,8 @@ from qml.sampler.base import AbstractSampler, SamplerState
 from qml.sampler.kernel import Chains, Network, Updates, by_best_wave, quick_first, sweep
 from qml.sampler.rules import AbstractRule
 from qml.sampler.thermalise import Thermalised, thermalise
+
+_LIGHT = 2**20  # chains times parameters below which local updates are hardly any work
 
 
 class Metropolis(AbstractSampler):
@@ -94,7 +97,13 @@ class Metropolis(AbstractSampler):
     def init(self, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
         """Chains from uniformly random configurations, thermalised by diagnostics or for `burn` sweeps."""
         if self.burn is None:
-            return quick_first(lambda ansatz, key: _thermalised(self, ansatz, params, key), ansatz, key)
+            light = self.chains * sum(p.size for p in jax.tree.leaves(params)) < _LIGHT
+
+            def make(ansatz: Ansatz, key: RandomKey) -> SamplerState:
+                run = _thermalised if ansatz.fallback else _at_once if light else _soon
+                return run(self, ansatz, params, key)
+
+            return quick_first(make, ansatz, key)
         start, key = jax.random.split(key)
         x = self.hilbert.random_state(start, self.chains)
         zero = jnp.zeros((self.chains,), jnp.int32)
@@ -139,8 +148,7 @@ def _sample(
     return chains.close((length + burn) * sampler.sweep, state.longest, settled, refused=refused), kept
 
 
-@jax.jit(static_argnums=1)
-def _thermalised(sampler: Metropolis, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
+def _thermalise(sampler: Metropolis, ansatz: Ansatz, params: Params, key: RandomKey) -> SamplerState:
     start, key = jax.random.split(key)
     x = sampler.hilbert.random_state(start, sampler.chains)
     chains = Chains.start(x, ansatz.log_psi(params, x), key, len(sampler.rule.names))
@@ -153,3 +161,8 @@ def _thermalised(sampler: Metropolis, ansatz: Ansatz, params: Params, key: Rando
 
     chains, seen, wrong = by_best_wave(ansatz, params, sampler.rule.width, chains, run)
     return chains.close(seen.sweeps * sampler.sweep, None, seen.settled, refused=wrong)
+
+
+_thermalised = jax.jit(_thermalise, static_argnums=1)
+_soon = once(_thermalise, static_argnums=1)  # by local updates it takes less time than its compilation
+_at_once = once(_thermalise, light=True, static_argnums=1)
