@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.core
 
 # On a CPU only. LLVM's first level of optimisation gives the same speed as its third, and one stage less of sums by
 # halves a program of half the kernels. Without XLA's newer emitters, in one piece, it compiles in half of that time and

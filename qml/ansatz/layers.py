@@ -4,6 +4,7 @@ import math
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -122,7 +123,8 @@ def normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: float | int
     The first numbers of a longer row are those of a shorter one, so that small arrays of all shapes share a program.
     """
     size, kind = math.prod(shape), jnp.dtype(dtype)
-    if isinstance(key, jax.core.Tracer) or size > _SHARED or not jax.config.jax_threefry_partitionable:
+    cut = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    if isinstance(key, jax.core.Tracer) or size > _SHARED or not cut:
         return _normal(key, shape, kind, std)
     return jax.device_put(np.asarray(_few_normal(key, (_SHARED,), kind, std))[:size].reshape(shape))
 
