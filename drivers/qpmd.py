@@ -13,7 +13,7 @@ from drivers.base import AbstractDriver
 from drivers.io.result import Status
 from qml._core.errors import ConfigError
 from qml._core.types import Array, Float, PyTree
-from qml.gibbs import AbstractGibbs, MatrixCircuit, PauliGibbs, TiedGibbs, levenberg_marquardt
+from qml.gibbs import AbstractGibbs, MatrixCircuit, PauliGibbs, TiedGibbs, VectorGibbs, levenberg_marquardt, vector_fit
 from qml.gibbs.family import AbstractLinear
 from qml.gibbs.objective import AbstractObjective, linear
 
@@ -22,11 +22,13 @@ SENTENCES = (
     "no state has these marginals: fitted are marginals shrunk by the factor `kept`, and the couplings have infinite "
     "error bars; qml.gibbs.nearest_feasible gives the nearest marginals that a state has; "
     "try more shots or method='likelihood'",
+    "the state would be too cold for series of random vectors, so the couplings went no further: few states have such "
+    "averages, if any; try more shots, or fewer strings",
 )
 
 
 class _Carry(eqx.Module):
-    model: AbstractGibbs
+    model: Any  # AbstractGibbs or VectorGibbs
     data: PyTree
     memory: PyTree
 
@@ -158,11 +160,13 @@ class QPMD(AbstractDriver):
         Raises:
             ConfigError: the thing to fit is not a Gibbs model, or the objective takes its own steps only.
         """
+        if isinstance(thing, VectorGibbs) and self.optimizer is None:
+            return _Carry(thing, vector_fit.begin(self.objective, thing), ())
         if not isinstance(thing, AbstractGibbs):
             raise ConfigError(
                 "Mirror descent fits Gibbs models.",
-                got=type(thing).__name__,
-                expected="a PauliGibbs, TiedGibbs or LatentGibbs",
+                got=type(thing).__name__ + ("" if self.optimizer is None else " with an optimizer"),
+                expected="a PauliGibbs, TiedGibbs or LatentGibbs; a VectorGibbs without an optimizer",
                 try_="qml.gibbs.PauliGibbs.local(hilbert, lattice, body=2)",
             )
         rule = self._rule(thing)
@@ -179,7 +183,7 @@ class QPMD(AbstractDriver):
 
     def facts(self, thing: Any) -> dict:
         """See `AbstractDriver.facts`: the strings of couplings, of which a run leaves tables in its folder."""
-        strings = thing.strings if isinstance(thing, PauliGibbs | TiedGibbs) else ()
+        strings = thing.strings if isinstance(thing, PauliGibbs | TiedGibbs | VectorGibbs) else ()
         return {"couplings": [strings.word(k) for k in range(len(strings))]} if strings else {}
 
     def _rule(self, model: AbstractGibbs) -> Any:
@@ -190,6 +194,8 @@ class QPMD(AbstractDriver):
 
     def step(self, carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
         """One mirror step, or one of the optimiser."""
+        if isinstance(carry.model, VectorGibbs):
+            return self._by_vectors(carry.model, carry.data)
         rule = self._rule(carry.model)
         if rule is not None:
             return self._optimised(rule, carry)
@@ -202,6 +208,13 @@ class QPMD(AbstractDriver):
         status = jnp.where(moved <= self.tolerance, reached, status)
         reason = jnp.where(shrunk, 1, 0)
         return _Carry(model, data, ()), info | {"status": status.astype(jnp.int32), "reason": reason}
+
+    def _by_vectors(self, model: VectorGibbs, data: PyTree) -> tuple[_Carry, dict[str, Array]]:
+        model, data, info = vector_fit.step(model, data, self.step_size)
+        stalled = info.pop("stalled")
+        moving = jnp.where(info["natural_gradient"] <= self.tolerance, int(Status.CONVERGED), int(Status.RUNNING))
+        status = jnp.where(stalled, int(Status.STALLED), moving).astype(jnp.int32)
+        return _Carry(model, data, ()), info | {"status": status, "reason": jnp.where(stalled, 2, 0)}
 
     def _optimised(self, rule: Any, carry: _Carry) -> tuple[_Carry, dict[str, Array]]:
         model, data = carry.model, carry.data
@@ -233,10 +246,14 @@ class QPMD(AbstractDriver):
         """See `AbstractDriver.sentences`."""
         return SENTENCES
 
-    def finish(self, thing: AbstractGibbs, carry: _Carry) -> AbstractGibbs:
+    def finish(self, thing: AbstractGibbs | VectorGibbs, carry: _Carry) -> AbstractGibbs | VectorGibbs:
         """The fitted model, with the covariance of its couplings."""
+        if isinstance(carry.model, VectorGibbs):
+            return vector_fit.finish(carry.model, carry.data)
         return self.objective.finish(carry.model, carry.data)
 
     def final(self, carry: _Carry) -> dict[str, Array]:
         """Entropy and logarithm of the partition function of the fitted state."""
+        if isinstance(carry.model, VectorGibbs):
+            return vector_fit.final(carry.model, carry.data)
         return {"entropy": carry.model.entropy(), "log_partition": carry.model.log_partition()}

@@ -16,13 +16,15 @@ def write(folder: pathlib.Path, facts: Mapping[str, Any], state: Any) -> None:
     words = facts.get("couplings", ())
     if not words:
         return
-    from qml.gibbs import PauliGibbs, TiedGibbs  # runs of other drivers do without
+    from qml.gibbs import PauliGibbs, TiedGibbs, VectorGibbs  # runs of other drivers do without
 
-    if isinstance(state, PauliGibbs | TiedGibbs):
+    if isinstance(state, PauliGibbs | TiedGibbs | VectorGibbs):
         model = state
     elif "tie" in state.names:
         groups = [{w: a for w, a in zip(words, column, strict=True) if a} for column in state["tie"].T.tolist()]
         model = TiedGibbs(groups, state["couplings"], covariance=state["covariance"])
+    elif "starts" in state.names:
+        model = VectorGibbs(words, state["theta"], starts=state["starts"], covariance=state["covariance"])
     else:
         model = PauliGibbs(words, state["theta"], covariance=state["covariance"])
     for form in ("csv", "npz"):

@@ -65,14 +65,22 @@ class MarginalObjective(AbstractObjective):
         Raises:
             DataError: there is not one marginal for each string of the model.
         """
-        if self.marginals.shape != linear(model).params.shape:
+        self.check_count(linear(model).params.shape[0])
+        return Marginals(self.marginals, self.covariance, jnp.ones(()))
+
+    def check_count(self, terms: int) -> None:
+        """Raise if there is not one marginal for each string.
+
+        Raises:
+            DataError: see above.
+        """
+        if len(self.marginals) != terms:
             raise DataError(
                 "There must be one marginal for each string of the model.",
-                got=f"{self.marginals.shape[0]} marginals",
-                expected=f"{linear(model).params.shape[0]}",
+                got=f"{len(self.marginals)} marginals",
+                expected=f"{terms}",
                 try_="the order of model.terms",
             )
-        return Marginals(self.marginals, self.covariance, jnp.ones(()))
 
     def advance(
         self, model: AbstractLinear, data: PyTree, step_size: Array, damping: Array

@@ -215,11 +215,7 @@ class PauliGibbs(AbstractLinear):
         Raises:
             DataError: `beta` is not positive.
         """
-        if not (np.isfinite(beta) and beta > 0):
-            raise DataError("There is no such inverse temperature.", got=beta, expected="beta > 0", try_="beta=1.0")
-        return LearnedHamiltonian(
-            self.theta / beta, self.covariance / beta**2, strings=self.strings, hilbert=self.hilbert
-        )
+        return LearnedHamiltonian.of(self, beta)
 
 
 @final
@@ -244,6 +240,13 @@ class LearnedHamiltonian(eqx.Module):
     covariance: Float[Array, "terms terms"]
     strings: PauliStrings = eqx.field(static=True)
     hilbert: AbstractHilbert = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, model: Any, beta: float) -> "LearnedHamiltonian":
+        """See `PauliGibbs.hamiltonian`."""
+        if not (np.isfinite(beta) and beta > 0):
+            raise DataError("There is no such inverse temperature.", got=beta, expected="beta > 0", try_="beta=1.0")
+        return cls(model.theta / beta, model.covariance / beta**2, strings=model.strings, hilbert=model.hilbert)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -270,9 +273,8 @@ class LearnedHamiltonian(eqx.Module):
         """
         errors = np.asarray(self.coefficients.error)
         if str(path).endswith(".csv"):
-            rows = [
-                f"{w},{v!r},{e!r}" for w, v, e in zip(self.terms, self.values.tolist(), errors.tolist(), strict=True)
-            ]
+            columns = zip(self.terms, self.values.tolist(), errors.tolist(), strict=True)
+            rows = [f"{word},{value!r},{error!r}" for word, value, error in columns]
             pathlib.Path(path).write_text("\n".join(["term,value,error", *rows]) + "\n", encoding="utf-8")
         elif str(path).endswith(".npz"):
             columns = {"values": np.asarray(self.values), "errors": errors, "covariance": np.asarray(self.covariance)}

@@ -14,13 +14,13 @@ from qml._core.errors import ConfigError, ConvergenceError, ShapeError, unknown_
 from qml._core.types import Array, Float, Inexact, RandomKey
 from qml.estimate.stats import Stats
 from qml.gibbs.engine import METRICS
-from qml.gibbs.model import distinct
+from qml.gibbs.model import LearnedHamiltonian, distinct
 from qml.hilbert import AbstractHilbert, Spin
 from qml.linalg.krylov import chebyshev
 from qml.operator.matvec import elements, prepare
 from qml.operator.strings import PauliStrings
 
-_LOST = 1e-7  # largest relative error of a vector exp(-K / 2) |r>
+LOST = 1e-7  # largest relative error of a vector exp(-K / 2) |r>
 _NODES = 24  # at most, of the integrals over powers of the state
 _FIT = 1e-9  # largest error of a kernel that is made of powers of the state, or of times
 
@@ -40,6 +40,7 @@ class VectorGibbs(eqx.Module):
         vectors: R, at least 2.
         starts: these vectors instead `[vectors, size]`, with a mean of $|r\rangle\langle r|$ of one: an orthonormal
             basis times the root of its size makes all numbers exact.
+        covariance: of the couplings `[terms, terms]`, from learning; `None` is zero, exactly known.
 
     Raises:
         ShapeError: there is not one finite coupling for each string, or starts do not fit.
@@ -58,6 +59,7 @@ class VectorGibbs(eqx.Module):
 
     theta: Float[Array, " terms"]
     starts: Inexact[Array, "vectors size"]
+    covariance: Float[Array, "terms terms"]
     strings: PauliStrings = eqx.field(static=True)
     hilbert: AbstractHilbert = eqx.field(static=True)
 
@@ -69,11 +71,13 @@ class VectorGibbs(eqx.Module):
         key: RandomKey | None = None,
         vectors: int = 16,
         starts: Any = None,
+        covariance: Any = None,
     ):
         words, couplings = one_for_each(terms, theta)
         sites = len(words[0])
         self.strings, self.hilbert = distinct(words, sites), Spin(sites)
         self.theta = jnp.asarray(couplings)
+        self.covariance = jnp.zeros((len(words),) * 2) if covariance is None else jnp.asarray(covariance, float)
         if starts is None and (key is None or vectors < 2):
             raise ConfigError(
                 "Random vectors need a key, and an error needs two of them.",
@@ -97,6 +101,10 @@ class VectorGibbs(eqx.Module):
     def with_theta(self, theta: Any) -> "VectorGibbs":
         """Other couplings with the same vectors."""
         return eqx.tree_at(lambda m: m.theta, self, jnp.asarray(theta, float))
+
+    def hamiltonian(self, beta: float = 1.0) -> LearnedHamiltonian:
+        """See `PauliGibbs.hamiltonian`; learned couplings have the errors of the data and of the random vectors."""
+        return LearnedHamiltonian.of(self, beta)
 
     def log_partition(self) -> Stats:
         r"""$\log Z$."""
@@ -153,11 +161,11 @@ class VectorGibbs(eqx.Module):
         """For each vector <r|exp(-K)|r> and <r|exp(-K/2) P_j exp(-K/2)|r>, times exp(-bound)."""
         z, m = _moments(self, self._series(0.5))
         lost = np.finfo(float).eps * np.sqrt(np.max(np.sum(np.abs(self.starts) ** 2, axis=1) / z))
-        if not lost <= _LOST:
+        if not lost <= LOST:
             raise ConvergenceError(
                 "The state is too cold for a Chebyshev series of its exponential.",
                 got=f"a relative error of {lost:.1e}",
-                expected=f"at most {_LOST:.0e}",
+                expected=f"at most {LOST:.0e}",
                 try_='thermal_numbers(..., method="lanczos")',
             )
         return z, m
@@ -239,19 +247,25 @@ def _map(model: VectorGibbs, couplings: Array) -> Any:
     return prepare(model.strings, couplings, model.hilbert)
 
 
-def _brackets(strings: PauliStrings, left: Array, right: Array) -> Array:
-    r"""$\mathrm{Re}\,\langle u|P_j|v\rangle$ of all strings."""
-    index = jnp.arange(left.shape[0], dtype=jnp.uint32)
+def string_products(strings: PauliStrings, vector: Array, left: Array | None = None) -> Array:
+    r"""$P_j|v\rangle$ of all strings `[terms, size]`; with u only $\langle u|P_j|v\rangle$ `[terms]`."""
+    index = jnp.arange(vector.shape[0], dtype=jnp.uint32)
     phases = elements(strings, jnp.ones(len(strings)))
     masks = jnp.asarray(np.array([strings.flips, strings.signs], dtype=np.uint32))
 
     def one(string: tuple[Array, Array, Array]) -> Array:
         flip, sign, phase = string
         odd = (jax.lax.population_count(index & sign) & 1).astype(bool)
-        moved = right[index ^ flip]
-        return (phase * jnp.vdot(left, jnp.where(odd, -moved, moved))).real
+        moved = vector[index ^ flip]
+        moved = jnp.where(odd, -moved, moved)
+        return phase * (moved if left is None else jnp.vdot(left, moved))
 
     return jax.lax.map(one, (masks[0], masks[1], phases))
+
+
+def brackets(strings: PauliStrings, left: Array, right: Array) -> Array:
+    r"""$\mathrm{Re}\,\langle u|P_j|v\rangle$ of all strings."""
+    return string_products(strings, right, left).real
 
 
 @linalg.jitted
@@ -260,7 +274,7 @@ def _moments(model: VectorGibbs, half: Array) -> tuple[Array, Array]:
 
     def one(start: Array) -> tuple[Array, Array]:
         vector = chebyshev(k, start, half, jnp.zeros(()), bound)
-        return jnp.vdot(vector, vector).real, _brackets(model.strings, vector, vector)
+        return jnp.vdot(vector, vector).real, brackets(model.strings, vector, vector)
 
     return jax.lax.map(one, model.starts)
 
@@ -275,7 +289,7 @@ def _powers(model: VectorGibbs, direction: Array, weights: Array, outer: Array, 
             weight, above, between = node
             near = chebyshev(k, start, above, jnp.zeros(()), bound)
             far = chebyshev(k, g(near), between, jnp.zeros(()), bound)
-            return total + weight * _brackets(model.strings, near, far), None
+            return total + weight * brackets(model.strings, near, far), None
 
         return jax.lax.scan(add, jnp.zeros(direction.shape), (weights, outer, inner))[0]
 
@@ -325,7 +339,7 @@ def _in_time(model: VectorGibbs, direction: Array, weights: Array, on: Array, ba
 
             def add(loop: tuple, weight: Array, forth: Array = forth) -> tuple[tuple, None]:
                 left, right, out = loop
-                out = out + weight / 2 * _brackets(model.strings, left, right)
+                out = out + weight / 2 * brackets(model.strings, left, right)
                 return (go(left, forth), go(right, forth), out), None
 
             (_, _, out), _ = jax.lax.scan(add, (near, total, out), weights)
