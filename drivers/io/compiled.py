@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from drivers.io.layout import Layout, flatten, names_of
 from qml._core import tree
-from qml._core.compile import steady
+from qml._core.compile import compiled
 from qml._core.errors import DataError, ShapeError
 from qml.estimate.stats import Stats
 from qml.state.base import with_fallback
@@ -140,8 +140,8 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
         def make() -> Callable:
             with _uncollected():
                 lowered = traced.lower()
-            compiled = lowered.compile(compiler_options=steady())
-            return lambda inputs, leaves: _flat(kind, compiled(inputs, leaves))
+            run = compiled(lowered)
+            return lambda inputs, leaves: _flat(kind, run(inputs, leaves))
 
         return Program(make, names, b"", time.perf_counter() - start)
     whole = jax.jit(lambda inputs, leaves: _flat(kind, _call(kind, outer, inner, inputs, leaves)))
@@ -173,6 +173,6 @@ def load(blob: bytes, outer: Layout, inner: Layout, names: list[str], seconds: f
         )
 
     def make() -> Callable:
-        return jax.jit(exported.call).lower(outer.structs(), inner.structs()).compile(compiler_options=steady())
+        return compiled(jax.jit(exported.call).lower(outer.structs(), inner.structs()))
 
     return Program(make, names, blob, seconds)

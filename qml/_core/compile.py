@@ -1,23 +1,27 @@
 """What XLA's compiler is asked for: its default settings spend time that no program here gets back."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.core
+import jaxlib
 
 # On a CPU only. LLVM's first level of optimisation gives the same speed as its third, and one stage less of sums by
 # halves a program of half the kernels. Without XLA's newer emitters, in one piece, it compiles in half of that time and
 # runs half as long again; not optimised at all in a tenth, and runs six times as long (docs/benchmarks.md, Start-up).
 _STEADY = {"xla_backend_optimization_level": 1, "xla_disable_hlo_passes": "tree_reduction_rewriter"}
-_ONCE = {**_STEADY, "xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+_ONCE = {**_STEADY, "xla_cpu_parallel_codegen_split_count": 1}
+if jaxlib.version.__version_info__ < (0, 11):  # newer ones have no other emitters
+    _ONCE["xla_cpu_use_fusion_emitters"] = False
 _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
 
 
-def steady() -> dict[str, Any]:
-    """Options for `lowered.compile(...)` of a program that runs many times, on the present backend."""
-    return _STEADY if jax.default_backend() == "cpu" else {}
+def compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+    """A lowered program that will run many times, compiled for the present backend."""
+    return _with_options(lambda options: lowered.compile(compiler_options=options), _STEADY)
 
 
 def once(
@@ -38,12 +42,27 @@ def once(
         >>> float(once(jnp.sum)(jnp.arange(4.0)))
         6.0
     """
-    plain = jax.jit(function, static_argnums=static_argnums)
-    quick = jax.jit(function, static_argnums=static_argnums, compiler_options=_LIGHT if light else _ONCE)
+
+    @functools.cache
+    def jitted(*options: tuple[str, Any]) -> Callable[..., Any]:
+        return jax.jit(function, static_argnums=static_argnums, compiler_options=dict(options) or None)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        inside = any(isinstance(x, jax.core.Tracer) for x in [jax.device_put(0), *jax.tree.leaves(args)])
-        return (plain if inside or jax.default_backend() != "cpu" else quick)(*args)
+        if any(isinstance(x, jax.core.Tracer) for x in [jax.device_put(0), *jax.tree.leaves(args)]):
+            return jitted()(*args)
+        return _with_options(lambda options: jitted(*options.items())(*args), _LIGHT if light else _ONCE)
 
     return call
+
+
+def _with_options(run: Callable[[dict[str, Any]], Any], wanted: dict[str, Any]) -> Any:
+    """Run with the options that this backend has and `XLA_FLAGS` does not set; without any where XLA knows one not."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    options = {k: v for k, v in wanted.items() if k not in flags and jax.default_backend() == "cpu"}
+    try:
+        return run(options)
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return run({})

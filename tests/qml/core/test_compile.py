@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qml._core.compile import once, steady
+from qml._core import compile as options
+from qml._core.compile import compiled, once
 from qml.ansatz.layers import normal
 
 
@@ -28,8 +29,21 @@ def test_the_same_numbers_eager_in_a_program_and_mapped(light):
 
 def test_the_compiler_takes_the_options_and_sums_stay_exact():
     x = jax.random.normal(jax.random.key(0), (1000,))
-    total = jax.jit(jnp.sum).lower(x).compile(compiler_options=steady())(x)
+    total = compiled(jax.jit(jnp.sum).lower(x))(x)
     np.testing.assert_allclose(total, np.sum(np.asarray(x)), rtol=1e-13)
+
+
+def test_options_that_the_compiler_does_not_know_are_left_out(monkeypatch):
+    monkeypatch.setattr(options, "_STEADY", {"xla_no_such_option": 1})
+    monkeypatch.setattr(options, "_LIGHT", {"xla_no_such_option": 1})
+    x = jnp.arange(3.0)
+    assert compiled(jax.jit(jnp.sum).lower(x))(x) == 3
+    assert once(jnp.max, light=True)(x) == 2
+
+
+def test_flags_of_the_user_stand(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+    assert options._with_options(lambda o: sorted(o), options._STEADY) == ["xla_disable_hlo_passes"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
