@@ -11,7 +11,7 @@ import optax
 
 from qml import linalg
 from qml._core.errors import ConfigError
-from qml._core.types import Array, PyTree
+from qml._core.types import Array, PyTree, RandomKey
 from qml.gibbs import engine
 from qml.gibbs.energy import KOBE
 from qml.gibbs.latent import LatentGibbs
@@ -42,16 +42,22 @@ class Sequence(eqx.Module):
         return self.family.with_params(jax.tree.map(lambda a: a[point, start], self.params))
 
 
-def random_starts(family: LatentGibbs, key: Any, count: int, scale: float = 0.1) -> PyTree:
-    """Parameters of `count` normal random members of a family `[starts, ...]`.
+def random_starts(
+    family: LatentGibbs, key: RandomKey, count: int = 8, scale: float = 0.1, angles: float = 0.4
+) -> PyTree:
+    """Parameters of `count` normal random members of a family `[starts, ...]`, nearly of equal weights.
+
+    Small angles are a bad place to start: all starts are then near the same symmetric point, and end in worse valleys.
 
     Args:
         family: a model.
         key: a typed key; used up.
         count: starts, at least one.
-        scale: standard deviation.
+        scale: standard deviation of the parameters of the energies.
+        angles: standard deviation of the angles.
     """
-    return jax.vmap(lambda k: family.random(k, scale).params)(jax.random.split(key, count))
+    drawn = jax.vmap(lambda k: family.random(k, 1.0).params)(jax.random.split(key, count))
+    return {"theta": scale * drawn["theta"], "phi": angles * drawn["phi"]}
 
 
 def _descend(rule: Any, loss: Callable, family: LatentGibbs, params: PyTree, steps: int) -> tuple[PyTree, Array]:

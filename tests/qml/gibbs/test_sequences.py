@@ -40,14 +40,12 @@ def test_a_predictor_that_holds_the_evolution_is_exact():
 
 @pytest.mark.slow
 def test_published_cooling():
-    """Ring of four, best of four starts of ten keys, 100 steps and then 20 a temperature: medians of the divergence."""
+    """Ring of four, 100 steps and then 20 a temperature: best of four of the default starts, mean of ten keys."""
     family = LatentGibbs(KOBE(4, 2), Circuit.layered(4, 7))
-    keys = jax.random.split(jax.random.key(0), 10)
-    starts = jax.tree.map(lambda *a: jnp.concatenate(a), *[random_starts(family, key, 4) for key in keys])
-    run = cooling(family, starts, RING, np.linspace(0.5, 2.25, 4))
+    run = cooling(family, random_starts(family, jax.random.key(0), 40), RING, np.linspace(0.5, 2.25, 4))
     for divergence, limit in zip(run.divergences, (0.012, 0.005, 0.002, 0.0005), strict=True):
         best = np.asarray(divergence[-1]).reshape(10, 4).min(axis=1)
-        assert best.mean() < limit + 2 * best.std() / 3 and best.min() < limit, best
+        assert best.mean() < limit and np.median(best) < limit, best
     exact = np.log(np.trace(scipy.linalg.expm(-2.25 * np.asarray(RING.to_dense()))).real)
     np.testing.assert_allclose(np.asarray(run.divergences[3] - run.losses[3]), exact, atol=1e-9)
 
