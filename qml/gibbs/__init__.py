@@ -13,9 +13,10 @@ from qml.gibbs.free_fermion import IsingThermal, ising_chain
 from qml.gibbs.grid import grid_couplings
 from qml.gibbs.large import ThermalNumbers, thermal_numbers
 from qml.gibbs.latent import LatentGibbs
+from qml.gibbs.learned import LearnedHamiltonian
 from qml.gibbs.marginal import MarginalObjective, StateObjective, StreamObjective
 from qml.gibbs.mirror import Mirrored, inverse_mirror, relative_entropy
-from qml.gibbs.model import LearnedHamiltonian, PauliGibbs
+from qml.gibbs.model import PauliGibbs
 from qml.gibbs.objective import AbstractObjective, DataObjective, ThermalObjective
 from qml.gibbs.operators import metric_operator
 from qml.gibbs.optimise import (

@@ -13,8 +13,9 @@ from qml._core.types import Array, Float
 from qml.estimate.stats import Stats
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractGibbs, measured
+from qml.gibbs.learned import LearnedHamiltonian
 from qml.gibbs.metric import modes_of
-from qml.gibbs.model import LearnedHamiltonian, PauliGibbs
+from qml.gibbs.model import PauliGibbs
 from qml.gibbs.shots import ShotData
 from qml.gibbs.structure import candidate_terms
 from qml.operator import AbstractOperator

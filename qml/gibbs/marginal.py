@@ -46,11 +46,12 @@ class MarginalObjective(AbstractObjective):
         target = np.asarray(marginals, dtype=float)
         spread = np.zeros(target.shape * 2) if covariance is None else np.asarray(covariance, dtype=float)
         good = target.ndim == 1 and spread.shape == target.shape * 2
-        if not (good and np.isfinite(target).all() and np.isfinite(spread).all()):
+        good = good and np.isfinite(target).all() and np.isfinite(spread).all() and np.allclose(spread, spread.T)
+        if not (good and np.linalg.eigvalsh(spread).min(initial=0.0) >= -1e-9 * np.abs(spread).max(initial=0.0)):
             raise DataError(
-                "The marginals are not finite numbers, or do not fit their covariance.",
+                "The marginals are not finite numbers, or their covariance is none of as many.",
                 got=f"shapes {target.shape} and {spread.shape}",
-                expected="finite numbers [terms] and [terms, terms]",
+                expected="finite numbers [terms], and a positive semidefinite matrix [terms, terms]",
                 try_="one expectation for each string, in the order of model.terms",
             )
         self.marginals, self.covariance = jnp.asarray(target), jnp.asarray(spread)

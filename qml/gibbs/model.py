@@ -1,24 +1,22 @@
 """Gibbs states of Pauli Hamiltonians as records: strings are static, couplings are traced."""
 
 import functools
-import os
-import pathlib
 from collections.abc import Iterable
 from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
 from qml import linalg
-from qml._core.errors import ConfigError, DataError, ShapeError, SpaceError
+from qml._core.errors import ShapeError, SpaceError
 from qml._core.precision import real_dtype, require_x64
 from qml._core.types import Array, Float, Inexact
-from qml.estimate.stats import Stats, format_error
+from qml.estimate.stats import Stats
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractLinear, metric_product
+from qml.gibbs.learned import LearnedHamiltonian
 from qml.hilbert import AbstractHilbert, Spin
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings, merge, parse
@@ -206,7 +204,7 @@ class PauliGibbs(AbstractLinear):
         """See `AbstractGibbs.modular`."""
         return _modular(self, density)
 
-    def hamiltonian(self, beta: float = 1.0) -> "LearnedHamiltonian":
+    def hamiltonian(self, beta: float = 1.0) -> LearnedHamiltonian:
         r"""The Hamiltonian $H = K / \beta$ with an error bar on every coefficient.
 
         Args:
@@ -216,80 +214,6 @@ class PauliGibbs(AbstractLinear):
             DataError: `beta` is not positive.
         """
         return LearnedHamiltonian.of(self, beta)
-
-
-@final
-class LearnedHamiltonian(eqx.Module):
-    """A Hamiltonian with an error bar on every coefficient; prints as a sum of Pauli strings.
-
-    Args:
-        values: coefficients `[terms]`.
-        covariance: their covariance `[terms, terms]`; infinite where the data say nothing.
-        strings: the Pauli strings.
-        hilbert: the space.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from qml.gibbs import PauliGibbs
-        >>> model = PauliGibbs(("ZZ", "XI"), jnp.array([-1.0, 0.5]), covariance=jnp.diag(jnp.array([1e-4, 4e-4])))
-        >>> print(model.hamiltonian(beta=2.0))
-        -0.5000(50) Z0 Z1 + 0.250(10) X0
-    """
-
-    values: Float[Array, " terms"]
-    covariance: Float[Array, "terms terms"]
-    strings: PauliStrings = eqx.field(static=True)
-    hilbert: AbstractHilbert = eqx.field(static=True)
-
-    @classmethod
-    def of(cls, model: Any, beta: float) -> "LearnedHamiltonian":
-        """See `PauliGibbs.hamiltonian`."""
-        if not (np.isfinite(beta) and beta > 0):
-            raise DataError("There is no such inverse temperature.", got=beta, expected="beta > 0", try_="beta=1.0")
-        return cls(model.theta / beta, model.covariance / beta**2, strings=model.strings, hilbert=model.hilbert)
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The Pauli strings, letters in site order."""
-        return tuple(self.strings.word(k) for k in range(len(self.strings)))
-
-    @property
-    def coefficients(self) -> Stats:
-        """The coefficients with their errors `[terms]`."""
-        exact = Stats.exact(self.values)
-        variance = jnp.diagonal(self.covariance)
-        return Stats(exact.mean, jnp.sqrt(variance), variance, exact.tau, exact.r_hat, exact.samples)
-
-    @property
-    def operator(self) -> PauliSum:
-        """The mean Hamiltonian."""
-        return PauliSum(dict(zip(self.terms, self.values, strict=True)), self.hilbert)
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a table of terms, values and errors: `.csv`, or `.npz` with the whole covariance.
-
-        Raises:
-            ConfigError: another ending.
-        """
-        errors = np.asarray(self.coefficients.error)
-        if str(path).endswith(".csv"):
-            columns = zip(self.terms, self.values.tolist(), errors.tolist(), strict=True)
-            rows = [f"{word},{value!r},{error!r}" for word, value, error in columns]
-            pathlib.Path(path).write_text("\n".join(["term,value,error", *rows]) + "\n", encoding="utf-8")
-        elif str(path).endswith(".npz"):
-            columns = {"values": np.asarray(self.values), "errors": errors, "covariance": np.asarray(self.covariance)}
-            np.savez_compressed(path, allow_pickle=False, terms=np.array(self.terms), **columns)
-        else:
-            raise ConfigError("A table has one of two forms.", got=str(path), expected=".csv or .npz", try_="h.csv")
-
-    def __str__(self) -> str:
-        if isinstance(self.values, Tracer):
-            return "LearnedHamiltonian(traced)"
-        numbers = zip(self.values.tolist(), self.coefficients.error.tolist(), strict=True)
-        parts = [f"{format_error(c, e)} {self.strings.short(k)}" for k, (c, e) in enumerate(numbers)]
-        return " + ".join(parts).replace("+ -", "- ")
-
-    __repr__ = __str__
 
 
 def with_arrays(model: PauliGibbs, theta: Array, covariance: Array) -> PauliGibbs:

@@ -7,15 +7,16 @@ import jax
 from qml import linalg
 from qml._core.errors import unknown_name
 from qml.gibbs import engine
-from qml.gibbs.family import AbstractLinear, metric_product, push
+from qml.gibbs.family import AbstractGibbs, AbstractLinear, metric_product, push
 from qml.gibbs.vectors import VectorGibbs
 
 
-def metric_operator(model: AbstractLinear | VectorGibbs, kind: str = "bkm", *, matrix_free: bool = False) -> Any:
+def metric_operator(model: AbstractGibbs | VectorGibbs, kind: str = "bkm", *, matrix_free: bool = False) -> Any:
     r"""A metric in the couplings as a positive semidefinite operator, for the solvers of Lineax.
 
     Args:
-        model: the state; that of a `VectorGibbs` is known by products alone, from its random vectors.
+        model: the state; that of a `VectorGibbs` is known by products alone, from its random vectors. The operator of a
+            `LatentGibbs` works on its parameters `{"theta": ..., "phi": ...}`, one block for each.
         kind: see `PauliGibbs.metric`.
         matrix_free: products instead of the matrix of the metric, each at the cost of a few products of matrices of
             the size of the space (of products with vectors, for a `VectorGibbs`).
@@ -42,6 +43,12 @@ def metric_operator(model: AbstractLinear | VectorGibbs, kind: str = "bkm", *, m
     if isinstance(model, VectorGibbs):
         return lx.FunctionLinearOperator(
             model.products(kind), jax.eval_shape(lambda: model.theta), lx.positive_semidefinite_tag
+        )
+    if not isinstance(model, AbstractLinear):
+        blocks = model.metric_blocks(kind)
+        shapes: Any = jax.eval_shape(lambda: model.params)
+        return lx.FunctionLinearOperator(
+            lambda v: jax.tree.map(lambda block, part: block @ part, blocks, v), shapes, lx.positive_semidefinite_tag
         )
     if not matrix_free:
         return lx.MatrixLinearOperator(model.metric_blocks(kind), lx.positive_semidefinite_tag)

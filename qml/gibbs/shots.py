@@ -17,7 +17,7 @@ from jax.core import Tracer
 
 from qml._core.errors import DataError
 from qml._core.types import Array, Float, Int
-from qml.gibbs.tables import canonical, confusion, no_table, qiskit_bits, result_bits, whole_bits, whole_numbers
+from qml.gibbs.tables import canonical, check_table, confusion, qiskit_bits, result_bits, whole_bits, whole_numbers
 from qml.operator.strings import PauliStrings, mask_rows
 
 _LETTERS = "XYZ"
@@ -88,15 +88,14 @@ class ShotData(eqx.Module):
             readout: see `ShotData`.
 
         Raises:
-            DataError: the table is empty or malformed.
+            DataError: the table or one of its bases is empty, or it is malformed.
 
         Example:
             >>> from qml.gibbs import ShotData
             >>> ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})
             ShotData(2 sites, 1 settings, 12 shots)
         """
-        if not isinstance(counts, Mapping) or not all(isinstance(v, Mapping) for v in counts.values()):
-            raise no_table(counts)
+        check_table(counts, Mapping)
         rows = [(k, bits, n) for k, table in enumerate(counts.values()) for bits, n in table.items()]
         return cls(
             list(counts),
@@ -116,7 +115,7 @@ class ShotData(eqx.Module):
             readout: see `ShotData`.
 
         Raises:
-            DataError: the table is empty or malformed.
+            DataError: the table or one of its bases is empty, or it is malformed.
 
         Example:
             >>> from qml.gibbs import ShotData
@@ -124,8 +123,7 @@ class ShotData(eqx.Module):
             >>> shots.outcomes.tolist(), shots.counts.tolist()
             ([[0, 1], [1, 0]], [3, 12])
         """
-        if not isinstance(counts, Mapping) or not all(isinstance(v, Mapping) for v in counts.values()):
-            raise no_table(counts)
+        check_table(counts, Mapping)
         parts = [qiskit_bits(table, len(basis)) for basis, table in counts.items()]
         setting = [k for k, (bits, _) in enumerate(parts) for _ in bits]
         return cls(
@@ -141,15 +139,14 @@ class ShotData(eqx.Module):
             readout: see `ShotData`.
 
         Raises:
-            DataError: the table is empty, or a shot has not one result Zero or One for each site.
+            DataError: the table or a basis is empty, or a shot has not one result Zero or One for each site.
 
         Example:
             >>> from qml.gibbs import ShotData
             >>> ShotData.from_qsharp({"ZZ": [["Zero", "One"], ("One", "One")]})
             ShotData(2 sites, 1 settings, 2 shots)
         """
-        if not isinstance(results, Mapping) or not all(isinstance(v, list | tuple) for v in results.values()):
-            raise no_table(results)
+        check_table(results, (list, tuple))
         parts = [result_bits(shots, len(basis)) for basis, shots in results.items()]
         setting = [k for k, rows in enumerate(parts) for _ in rows]
         return cls(list(results), [row for rows in parts for row in rows], None, setting, readout)

@@ -104,14 +104,28 @@ def result_bits(shots: Sequence, n_sites: int) -> list[list[int]]:
     return rows
 
 
-def no_table(given: Any) -> DataError:
-    """The error of a table that does not map bases to shots."""
-    return DataError(
-        "A table of shots maps bases to counts of bit strings, or to lists of results.",
-        got=type(given).__name__,
-        expected='{"ZZ": {"00": 7, "11": 5}}',
-        try_="ShotData(bases, outcomes, counts, setting) for arrays",
-    )
+def check_table(table: Any, kinds: Any) -> None:
+    """Raise where a table does not map bases to shots, or maps one to none.
+
+    Raises:
+        DataError: see above.
+    """
+    named = isinstance(table, Mapping)
+    if not named or not all(isinstance(rows, kinds) for rows in table.values()):
+        raise DataError(
+            "A table of shots maps bases to counts of bit strings, or to lists of results.",
+            got=type(table).__name__,
+            expected='{"ZZ": {"00": 7, "11": 5}}',
+            try_="ShotData(bases, outcomes, counts, setting) for arrays",
+        )
+    empty = [str(basis) for basis, rows in table.items() if not rows]
+    if empty:
+        raise DataError(
+            "A basis has no shots.",
+            got=f"nothing for {', '.join(empty)}",
+            expected="at least one outcome for each basis of the table",
+            try_="leave out a basis that was not measured",
+        )
 
 
 def whole_bits(outcomes: Any, n_sites: int) -> np.ndarray:

@@ -12,7 +12,8 @@ from qml._core.errors import DataError, ShapeError
 from qml._core.types import Array, Float, Inexact
 from qml.estimate.stats import Stats
 from qml.gibbs.family import AbstractLinear
-from qml.gibbs.model import LearnedHamiltonian, PauliGibbs, with_arrays
+from qml.gibbs.learned import LearnedHamiltonian
+from qml.gibbs.model import PauliGibbs, with_arrays
 from qml.hilbert import AbstractHilbert
 from qml.operator import AbstractOperator
 from qml.operator.strings import PauliStrings

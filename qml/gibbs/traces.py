@@ -12,8 +12,9 @@ from qml import linalg
 from qml._core.errors import ConfigError, DataError
 from qml._core.types import Array, Complex, Float
 from qml.gibbs import engine
+from qml.gibbs.learned import LearnedHamiltonian
 from qml.gibbs.metric import inverse
-from qml.gibbs.model import LearnedHamiltonian, PauliGibbs
+from qml.gibbs.model import PauliGibbs
 from qml.hilbert import AbstractHilbert
 from qml.operator.strings import PauliStrings, merge, parse
 

@@ -14,7 +14,8 @@ from qml._core.errors import ConfigError, ConvergenceError, ShapeError, unknown_
 from qml._core.types import Array, Float, Inexact, RandomKey
 from qml.estimate.stats import Stats
 from qml.gibbs.engine import METRICS
-from qml.gibbs.model import LearnedHamiltonian, distinct
+from qml.gibbs.learned import LearnedHamiltonian
+from qml.gibbs.model import distinct
 from qml.hilbert import AbstractHilbert, Spin
 from qml.linalg.krylov import chebyshev
 from qml.operator.matvec import elements, prepare

@@ -236,5 +236,8 @@ def test_bad_input():
         ThermalObjective(PauliSum({"ZZ": 1.0})).prepare(PauliGibbs(("ZZZ",)))
     with pytest.raises(DataError, match="finite"):
         MarginalObjective([0.1, np.nan])
+    for spread in ([[-0.1]], [[np.nan]], [0.1]):
+        with pytest.raises(DataError, match="positive semidefinite"):
+            MarginalObjective([0.1], spread)
     with pytest.raises(DataError, match="one marginal"):
         MarginalObjective([0.1]).prepare(PauliGibbs(("X", "Z")))

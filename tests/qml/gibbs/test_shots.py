@@ -122,6 +122,10 @@ def test_bad_tables_of_counts():
         ShotData.from_counts({})
     with pytest.raises(DataError, match="one letter"):
         ShotData.from_counts({"ZA": {"00": 3}})
+    for make, rows in ((ShotData.from_counts, {"00": 3}), (ShotData.from_qiskit, {"00": 3}),
+                       (ShotData.from_qsharp, [["Zero", "One"]])):  # fmt: skip
+        with pytest.raises(DataError, match="nothing for XX, YY"):
+            make({"XX": type(rows)(), "ZZ": rows, "YY": type(rows)()})
 
 
 @pytest.mark.slow
