@@ -24,6 +24,7 @@ from derivatives import CASES as DERIVATIVES
 from direct_sampling import CASES as DIRECT
 from evolution import CASES as EVOLUTION
 from gibbs_states import CASES as GIBBS
+from local_energies import CASES as LOCAL
 from metric import CASES as METRIC
 from networks import CASES as NETWORKS
 from samplers import CASES as SAMPLERS
@@ -284,6 +285,7 @@ CASES: dict[str, tuple[str, Callable[[], Pair]]] = {
     "connected-j1j2-10x10-1008": ("NetKet", functools.partial(connected_local, 1008)),
     "connected-j1j2-10x10-pauli-1008": ("NetKet", functools.partial(connected_pauli, 1008)),
     **NETWORKS,
+    **LOCAL,
     **SAMPLERS,
     **DIRECT,
     **GIBBS,
