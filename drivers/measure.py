@@ -127,10 +127,17 @@ def fresh_samples(state: AbstractState, times: int = FRESH) -> tuple[AbstractSta
         return settled(state), (samples.x, samples.log_psi)
 
     fresh, (x, log_psi) = jax.lax.scan(block, fresh, None, length=times)
-    x, log_psi = x.reshape(-1, x.shape[-1]), log_psi.reshape(-1)
+    x, log_psi, used, inside = x.reshape(-1, x.shape[-1]), log_psi.reshape(-1), None, True
+    if state.used is not None:  # rows that count come first, of one block after another
+        each = state.used * state.chains
+        row, used = jnp.arange(len(x)), times * each
+        inside = row < used
+        row = jnp.minimum(row, used - 1)
+        row = row // each * (len(x) // times) + row % each
+        x, log_psi = x[row], log_psi[row]
     power = 2 - state.sampler.exponent  # weights of all blocks in one unit
-    weights = jax.nn.softmax(jnp.where(jnp.isfinite(log_psi.real), power * log_psi.real, -jnp.inf))
-    return fresh, Samples(x, weights, log_psi, state.chains)
+    weights = jax.nn.softmax(jnp.where(jnp.isfinite(log_psi.real) & inside, power * log_psi.real, -jnp.inf))
+    return fresh, Samples(x, weights, log_psi, state.chains, used)
 
 
 def fresh_energy(

@@ -193,4 +193,4 @@ def reweighted(state: AbstractState, samples: Samples) -> Samples:
     r"""Samples of a nearby state as samples of this one, with weights $\propto w\,|\psi(x)/\psi_0(x)|^2$."""
     log_psi = state.log_psi(samples.x)
     weights = jax.nn.softmax(jnp.log(samples.weights) + 2 * (log_psi - samples.log_psi).real)
-    return Samples(samples.x, weights, log_psi, samples.chains)
+    return Samples(samples.x, weights, log_psi, samples.chains, samples.used)

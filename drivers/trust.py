@@ -202,7 +202,7 @@ class Trust(eqx.Module):
         slope, length, sigma = 2 * slope * scale, jnp.sqrt(square) * scale, jnp.sqrt(variance)
         moved = state.with_params(tree.axpy(1.0, change, state.params))
         log_new = moved.log_psi(rows.x)
-        there = Samples(rows.x, rows.weights, log_new, rows.chains)
+        there = Samples(rows.x, rows.weights, log_new, rows.chains, rows.used)
         new = moved.local_values(hamiltonian, there)
         new = new if further is None else new + further(moved, there)
         trial = reweigh(rows, log_new, local, new)
@@ -387,5 +387,10 @@ def _some(samples: Samples, local: Array, share: float | int) -> tuple[Samples, 
         rows, chains = samples.chains * max(1, round(share * length)), samples.chains
     else:
         rows = chains = min(samples.chains, max(64, round(share * samples.chains)))
-    weights = samples.weights[:rows]
-    return Samples(samples.x[:rows], weights / jnp.sum(weights), samples.log_psi[:rows], chains), local[:rows]
+    weights, used = samples.weights[:rows], None
+    if samples.steps is not None:  # the share of those that count
+        used = jnp.asarray(
+            rows if length == 1 else chains * jnp.maximum(1, jnp.round(share * samples.steps).astype(int))
+        )
+        weights = jnp.where(jnp.arange(rows) < used, weights, 0.0)
+    return Samples(samples.x[:rows], weights / jnp.sum(weights), samples.log_psi[:rows], chains, used), local[:rows]

@@ -123,11 +123,11 @@ def joint(samples: Samples, values: PyTree) -> Joint:
     values = _checked(samples, values)
     mean = jax.tree.map(samples.mean, values)
     rows = jax.vmap(lambda v: realify(v)[0])(values)
-    count = jnp.array(rows.shape[0])
+    count = jnp.asarray(samples.count)
     if samples.chains is None:
         return Joint(mean, jnp.zeros((rows.shape[1],) * 2), count)
     error = samples.statistics(rows).error
-    residual = rows.shape[0] * samples.weights[:, None] * (rows - samples.mean(rows)[None])
+    residual = samples.count * samples.weights[:, None] * (rows - samples.mean(rows)[None])
     chains = residual.reshape(-1, samples.chains, rows.shape[1])
     length = min(chains.shape[0], max(1, rows.shape[0] // _BATCHES))
     batches = chains[chains.shape[0] % length :].reshape(-1, length, samples.chains, rows.shape[1])

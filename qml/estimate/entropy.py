@@ -142,7 +142,8 @@ def _replicas(samples: Samples) -> tuple[Samples, Array, Array, Array, Array]:
 
     (x, y), (v, w), (log_x, log_y) = (split(a) for a in (samples.x, samples.weights, samples.log_psi))
     weights = v * w
-    return Samples(x, weights / jnp.sum(weights), log_x, half), x, y, log_x, log_y
+    used = None if samples.steps is None else samples.steps * half
+    return Samples(x, weights / jnp.sum(weights), log_x, half, used), x, y, log_x, log_y
 
 
 def _swaps(

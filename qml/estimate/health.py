@@ -118,7 +118,7 @@ def _diagnose(samples: Samples, local: Array, sampler_state: Any, mean_field: Ar
         still = jnp.zeros(frozen.shape, int) if sampler_state.still is None else sampler_state.still
         settled = settled if sampler_state.settled is None else sampler_state.settled
         idle = jnp.mean(sampler_state.acceptance) < ACCEPTANCE
-    disagree = chains_disagree(local.reshape(-1, samples.chains).real) if chained else no
+    disagree = chains_disagree(local.reshape(-1, samples.chains).real, samples.steps) if chained else no
     few, uneven = (effective < EFFECTIVE, share < SHARE) if chained else (no, no)
     troubles = jnp.stack([~finite, jnp.any(frozen), idle, disagree, few, uneven, ~settled, refused])
     return Health(

@@ -21,7 +21,14 @@ _FEW = 4  # sites of a move up to which local updates are used
 
 
 def local_values(
-    ansatz: Ansatz, params: Params, operator: Any, x: Any, *, log_psi: Any = None, chunk: int | None = None
+    ansatz: Ansatz,
+    params: Params,
+    operator: Any,
+    x: Any,
+    *,
+    log_psi: Any = None,
+    chunk: int | None = None,
+    used: Any = None,
 ) -> Inexact[Array, " samples"]:
     r"""Local values $O_{loc}(x) = \langle x|O|x\rangle + \sum_{x' \neq x} \langle x|O|x'\rangle\,\psi(x')/\psi(x)$.
 
@@ -37,6 +44,8 @@ def local_values(
         log_psi: log psi of `x`, if known.
         chunk: rows held at once, of samples and of connected configurations; `None` plans both, and sends connected
             configurations through the network in buckets that suit its activations and the device.
+        used: how many rows count, the first ones; of the others no connected configuration goes through the network,
+            and what is returned for them means nothing. `None`: all.
 
     Returns:
         `[samples]`; real where the elements and log psi are real.
@@ -62,24 +71,27 @@ def local_values(
             expected=f"[samples, {ansatz.n_sites}]",
             try_=f"x.reshape(-1, {ansatz.n_sites})",
         )
-    return _local_values(ansatz, params, operator, x, log_psi, chunk)
+    return _local_values(ansatz, params, operator, x, log_psi, chunk, used)
 
 
 @jax.jit(static_argnums=(0, 5))
 def _local_values(
-    ansatz: Ansatz, params: Params, operator: Any, x: Array, log_psi: Array | None, chunk: int | None
+    ansatz: Ansatz, params: Params, operator: Any, x: Array, log_psi: Array | None, chunk: int | None, used: Any
 ) -> Array:
+    counts = () if used is None else (jnp.arange(len(x)) < used,)
+
     def by_network(x: Array) -> Array:
         known = log_psi_of(ansatz, params, x, chunk) if log_psi is None else log_psi
 
-        def rows(x: Array, log_psi: Array) -> Array:
+        def rows(x: Array, log_psi: Array, *counts: Array) -> Array:
             neighbours, elements = operator.connected(x)
+            elements = jnp.where(counts[0][:, None], elements, 0) if counts else elements
             diagonal = operator.diagonal(x)
             if elements.shape[-1] == 0:
                 return diagonal + jnp.zeros_like(log_psi)
             return diagonal + _off_diagonal(ansatz, params, neighbours, elements, log_psi, chunk)
 
-        return map_chunks(rows, x, known, chunk=rows_at_once(operator.connected, x, chunk=chunk))
+        return map_chunks(rows, x, known, *counts, chunk=rows_at_once(operator.connected, x, chunk=chunk))
 
     updates, moves = ansatz.updates, static_moves(operator)
     if updates is None or moves is None or not 1 <= moves.shape[1] <= _FEW:
@@ -87,10 +99,13 @@ def _local_values(
     tables = updates.prepare(params)
     total = sum(operator.hilbert.local_states)
 
+    @jax.jit
     def by_updates(x: Array) -> Array:
+        @jax.jit
         def rows(x: Array) -> Array:
-            ratios = updates.sum_ratios(tables, updates.init(tables, x), x, moves, operator.connected(x)[1], total)
-            return (operator.diagonal(x) + ratios).astype(jax.eval_shape(by_network, x).dtype)
+            diagonal, elements = operator.diagonal(x), operator.connected(x)[1]
+            ratios = updates.sum_ratios(tables, updates.init(tables, x), x, moves, elements, total)
+            return (diagonal + ratios).astype(jnp.result_type(diagonal, elements, ansatz.dtype))
 
         return map_chunks(rows, x, chunk=rows_at_once(rows, x, chunk=chunk))
 
@@ -117,6 +132,7 @@ def static_moves(operator: Any) -> np.ndarray | None:
 def log_psi_of(ansatz: Ansatz, params: Params, x: Array, chunk: int | None) -> Array:
     """log psi of configurations `[samples, sites]` in pieces of `chunk` rows, or as many as fit."""
 
+    @jax.jit
     def rows(x: Array) -> Array:
         return ansatz.log_psi(params, x)
 

@@ -20,17 +20,30 @@ class Samples(eqx.Module):
         weights: sum to one.
         log_psi: log psi of each row.
         chains: number of chains, or `None` for a full sum, whose means have no statistical error.
+        used: how many rows count, the first ones, whole sweeps of all chains; the others have weight zero and repeat a
+            row that counts. `None`: all.
     """
 
     x: Int[Array, "samples sites"]
     weights: Float[Array, " samples"]
     log_psi: Inexact[Array, " samples"]
     chains: int | None = eqx.field(static=True)
+    used: Int[Array, ""] | None = None
+
+    @property
+    def count(self) -> Any:
+        """How many rows count."""
+        return self.weights.shape[0] if self.used is None else self.used
+
+    @property
+    def steps(self) -> Any:
+        """Sweeps of each chain that count, where not all do."""
+        return None if self.used is None or self.chains is None else self.used // self.chains
 
     @property
     def weight_share(self) -> Array:
         r"""Effective share of the samples by their weights, $1 / (N \sum_s w_s^2)$: 1 where all are equal."""
-        return 1.0 / (self.weights.shape[0] * jnp.sum(self.weights**2))
+        return 1.0 / (self.count * jnp.sum(self.weights**2))
 
     def mean(self, values: Any) -> Array:
         r"""Weighted mean $\sum_s w_s v_s$ of `values[samples, ...]`."""
@@ -63,4 +76,4 @@ def _statistics(samples: Samples, values: Array, hermitian: bool) -> Stats:
         exact = Stats.exact(mean)
         return Stats(mean, exact.error, variance, exact.tau, exact.r_hat, exact.samples)
     shape = (-1, samples.chains)
-    return statistics(values.reshape(*shape, *values.shape[1:]), samples.weights.reshape(shape))
+    return statistics(values.reshape(*shape, *values.shape[1:]), samples.weights.reshape(shape), samples.used)

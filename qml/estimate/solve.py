@@ -67,17 +67,18 @@ def _inverse(values: Array, rule: Filter) -> Array:
     return jnp.where(values[-1] > 0, inverse / values[-1], 0.0)
 
 
-def signal_to_noise(modes: Array, right: Array, components: int) -> Array:
+def signal_to_noise(modes: Array, right: Array, components: int, count: Any) -> Array:
     r"""$|\sum_s f_{sk}| / \sqrt{\sum_s f_{sk}^2 - (\sum_s f_{sk})^2/N}$ with $f_{sk} = u_{sk}\epsilon_s$ of each mode.
 
     Args:
         modes: $u$, rows of samples (real parts before imaginary parts), `[rows, modes]`.
         right: $\epsilon$, `[rows]`.
         components: 1, or 2 where there are rows of imaginary parts.
+        count: samples that count, $N$.
     """
     terms = (modes * right[:, None]).reshape(components, -1, modes.shape[1]).sum(0)
     total = terms.sum(0)
-    spread = jnp.maximum((terms**2).sum(0) - total**2 / len(terms), 0)
+    spread = jnp.maximum((terms**2).sum(0) - total**2 / count, 0)
     return jnp.abs(total) / jnp.sqrt(jnp.maximum(spread, jnp.finfo(spread.dtype).tiny))
 
 

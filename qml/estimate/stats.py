@@ -103,7 +103,7 @@ class Stats(eqx.Module):
     __repr__ = __str__
 
 
-def statistics(values: Any, weights: Any = None) -> Stats:
+def statistics(values: Any, weights: Any = None, used: Any = None) -> Stats:
     r"""Statistics of samples from Markov chains.
 
     The error is $\sqrt{2\tau\sigma^2/N}$. With at least 64 chains it comes from the scatter of the chain means, else
@@ -112,6 +112,8 @@ def statistics(values: Any, weights: Any = None) -> Stats:
     Args:
         values: `[length, chains, ...]`, real or complex.
         weights: normalised weights `[length, chains]`; `None` is $1/N$ each.
+        used: how many of the `length * chains` values count, the first ones, whole sweeps; the others have weight
+            zero. May be traced; `None` is all.
 
     Returns:
         Entries of shape `[...]`; the variance of a complex number is $\langle|v-\bar v|^2\rangle$.
@@ -125,30 +127,36 @@ def statistics(values: Any, weights: Any = None) -> Stats:
 
     Source: Geyer, Statist. Sci. 7, 473 (1992), section 3.3; Vehtari et al., Bayesian Anal. 16, 667 (2021).
     """
-    return _statistics(jnp.asarray(values), weights)
+    return _statistics(jnp.asarray(values), weights, used)
 
 
 @jax.jit
-def _statistics(values: Array, weights: Any) -> Stats:
+def _statistics(values: Array, weights: Any, used: Any) -> Stats:
     length, chains = values.shape[:2]
-    count, shape = length * chains, values.shape[2:]
+    count, shape, steps = length * chains, values.shape[2:], None
     flat = values.reshape(count, -1)
     w = jnp.full((count,), 1.0 / count) if weights is None else jnp.asarray(weights).reshape(count)
+    if used is not None:
+        count = jnp.asarray(used, int)
+        steps = count // chains
+    fewer = _larger(count - 1, 1)
     rows = jnp.stack([w, jnp.ones_like(w)])  # sums as products with matrices compile to nothing
     mean = (rows @ flat)[0]
     apart = flat - mean[None]
     residual = count * w[:, None] * apart
     squares = rows @ jnp.concatenate([jnp.abs(apart) ** 2, jnp.abs(residual) ** 2], axis=1)
-    variance = squares[0, : mean.size] * (count / max(count - 1, 1))
-    scatter = squares[1, mean.size :] / max(count - 1, 1)
+    variance = squares[0, : mean.size] * (count / fewer)
+    scatter = squares[1, mean.size :] / fewer
     # what rounding alone makes of a constant is no autocorrelation
     rounding = count * (4 * jnp.finfo(scatter.dtype).eps * jnp.abs(mean)) ** 2
     constant = scatter <= rounding
     residual = residual.reshape(length, chains, -1)
-    tau = _tau_between(residual, scatter) if chains >= _MANY_CHAINS else _tau_within(residual, scatter)
+    tau = _tau_between(residual, scatter, steps) if chains >= _MANY_CHAINS else _tau_within(residual, scatter, steps)
     tau = jnp.where(constant, 0.5, tau)
-    error = jnp.sqrt(2 * tau * scatter / count) if count > 1 else jnp.full_like(scatter, jnp.nan)
-    r_hat = jnp.where(constant, 1.0, _split_r_hat(values.reshape(length, chains, -1)))
+    error = jnp.sqrt(2 * tau * scatter / count)
+    if used is not None or count == 1:
+        error = jnp.where(count > 1, error, jnp.nan)
+    r_hat = jnp.where(constant, 1.0, _split_r_hat(values.reshape(length, chains, -1), steps))
     mean, error, variance, tau, r_hat = (a.reshape(shape) for a in (mean, error, variance, tau, r_hat))
     return Stats(mean, error, variance, tau, r_hat, jnp.array(count))
 
@@ -156,20 +164,34 @@ def _statistics(values: Array, weights: Any) -> Stats:
 _MANY_CHAINS = 64
 
 
-def _tau_between(residual: Array, scatter: Array) -> Array:
+def _larger(a: Any, b: int) -> Any:
+    """The larger of two numbers, known or traced."""
+    return max(a, b) if isinstance(a, int) else jnp.maximum(a, b)
+
+
+def _tau_between(residual: Array, scatter: Array, steps: Array | None) -> Array:
     """Autocorrelation time from the scatter of independent chain means."""
     length, chains = residual.shape[:2]
-    between = jnp.sum(jnp.abs(jnp.mean(residual, axis=0)) ** 2, axis=0) / (chains - 1)
+    means = jnp.mean(residual, axis=0) if steps is None else jnp.sum(residual, axis=0) / steps
+    length = length if steps is None else steps
+    between = jnp.sum(jnp.abs(means) ** 2, axis=0) / (chains - 1)
     return 0.5 * length * between / jnp.where(scatter > 0, scatter, 1.0)
 
 
-def _tau_within(residual: Array, scatter: Array) -> Array:
-    """Autocorrelation time from the initial monotone sequence of pair sums of the autocorrelation over all chains."""
+def _tau_within(residual: Array, scatter: Array, steps: Array | None = None) -> Array:
+    """Autocorrelation time from the initial monotone sequence of pair sums of the autocorrelation over all chains.
+
+    Residuals from `steps` on are zero.
+    """
     length = residual.shape[0]
     padded = jnp.fft.fft(residual, 2 * length, axis=0)
     covariance = jnp.fft.ifft(jnp.abs(padded) ** 2, axis=0).real[:length]
-    rho = jnp.mean(covariance, axis=1) / length / jnp.where(scatter > 0, scatter, 1.0)[None]
+    count: Any = length if steps is None else steps
+    rho = jnp.mean(covariance, axis=1) / count / jnp.where(scatter > 0, scatter, 1.0)[None]
     pairs = rho[: length // 2 * 2].reshape(length // 2, 2, *rho.shape[1:]).sum(axis=1) if length > 1 else rho
+    if steps is not None:
+        inside = jnp.arange(len(pairs)) < _larger(steps // 2, 1)
+        pairs = jnp.where(inside.reshape(-1, *[1] * (pairs.ndim - 1)), pairs, 0.0)
 
     def add(carry: tuple, pair: Array) -> tuple[tuple, None]:  # a small loop compiles to one kernel
         alive, lowest, total = carry
@@ -178,24 +200,41 @@ def _tau_within(residual: Array, scatter: Array) -> Array:
 
     zero = jnp.zeros_like(pairs[0])
     (_, _, total), _ = jax.lax.scan(add, (zero == 0, zero + jnp.inf, zero), pairs)
-    return jnp.maximum(total - 0.5, 0.5 / length)
+    return jnp.maximum(total - 0.5, 0.5 / count)
 
 
-def _split_r_hat(values: Array) -> Array:
-    """Split R-hat: half chains against each other; NaN below two values a half chain, infinite for stuck chains."""
+def _halves(values: Array, steps: Array | None) -> tuple[Array, Array, Any]:
+    """Deviations of half chains, side by side, from their means, those means, and the length of a half.
+
+    Of chains of which only the first `steps` values count, deviations beyond the half are zero.
+    """
     half = values.shape[0] // 2
-    if half < 2:
+    if steps is None:
+        halves = jnp.concatenate([values[:half], values[-half:]], axis=1)
+        means = jnp.mean(halves, axis=0)
+        return halves - means[None], means, half
+    row, half = jnp.arange(half), steps // 2
+    second = values[jnp.minimum(steps - half + row, values.shape[0] - 1)]
+    halves = jnp.concatenate([values[: len(row)], second], axis=1)
+    inside = (row < half).reshape(-1, *[1] * (values.ndim - 1))
+    means = jnp.sum(jnp.where(inside, halves, 0), axis=0) / jnp.maximum(half, 1)
+    return jnp.where(inside, halves - means[None], 0), means, half
+
+
+def _split_r_hat(values: Array, steps: Array | None = None) -> Array:
+    """Split R-hat: half chains against each other; NaN below two values a half chain, infinite for stuck chains."""
+    if values.shape[0] < 4:
         return jnp.full(values.shape[2:], jnp.nan, values.real.dtype)
-    halves = jnp.concatenate([values[:half], values[-half:]], axis=1)
-    means = jnp.mean(halves, axis=0)
-    within = jnp.mean(jnp.sum(jnp.abs(halves - means[None]) ** 2, axis=0) / (half - 1), axis=0)
-    between = jnp.sum(jnp.abs(means - jnp.mean(means, axis=0)[None]) ** 2, axis=0) / (halves.shape[1] - 1)
+    apart, means, half = _halves(values, steps)
+    within = jnp.mean(jnp.sum(jnp.abs(apart) ** 2, axis=0) / _larger(half - 1, 1), axis=0)
+    between = jnp.sum(jnp.abs(means - jnp.mean(means, axis=0)[None]) ** 2, axis=0) / (len(means) - 1)
     ratio = between / jnp.where(within > 0, within, 1.0)
     ratio = jnp.where(within > 0, ratio, jnp.where(between > 0, jnp.inf, 1.0 / half))
-    return jnp.sqrt((half - 1) / half + ratio)
+    r_hat = jnp.sqrt((half - 1) / half + ratio)
+    return r_hat if steps is None else jnp.where(half < 2, jnp.nan, r_hat)
 
 
-def chains_disagree(values: Any) -> Array:
+def chains_disagree(values: Any, steps: Any = None) -> Array:
     r"""Whether chains have different means, beyond what their own autocorrelation makes of finite chains.
 
     The means of half chains of $h$ values should scatter by $2\tau\sigma^2/h$ and a little less for small $h$, with
@@ -204,6 +243,7 @@ def chains_disagree(values: Any) -> Array:
 
     Args:
         values: `[length, chains]`, real.
+        steps: how many of the `length` count, the first ones; may be traced; `None` is all.
 
     Returns:
         A flag; False where half a chain has less than four values, which tells nothing.
@@ -211,28 +251,34 @@ def chains_disagree(values: Any) -> Array:
     Source: Vehtari et al., Bayesian Anal. 16, 667 (2021), for R-hat.
     """
     values = jnp.asarray(values)
-    half = values.shape[0] // 2
-    if half < 4:
+    if values.shape[0] < 8:
         return jnp.array(False)
-    halves = jnp.concatenate([values[:half], values[-half:]], axis=1)
-    means = jnp.mean(halves, axis=0)
-    residual = halves - means[None]
-    scatter = jnp.mean(residual**2)
+    steps = None if steps is None else jnp.asarray(steps, int)  # quotients of 32-bit integers have 32 bits
+    residual, means, half = _halves(values, steps)
+    freedom, count = len(means) - 1, half * len(means)
+    scatter = jnp.mean(residual**2) if steps is None else jnp.sum(residual**2) / _larger(count, 1)
     positive = jnp.where(scatter > 0, scatter, 1.0)
-    tau = jnp.maximum(_tau_within(residual, scatter), 0.5)
+    tau = jnp.maximum(_tau_within(residual, scatter, None if steps is None else _larger(half, 1)), 0.5)
     # a residual from a mean of its own lacks the share 2 tau / h of the variance
     own = 1 - jnp.minimum(2 * tau / half, 0.75)
     share = 2 * tau / half / own**2
-    freedom, count = len(means) - 1, halves.size
-    correlation = 1 / math.sqrt(count) + jnp.mean(residual[1:] * residual[:-1]) * (half - 1) / half / positive
-    known, expected = _short_chains(min(half, 64))
-    short = jnp.interp(correlation, jnp.asarray(known), jnp.asarray(expected)) * (min(half, 64) / half)
+    if steps is None:
+        neighbours, root = jnp.mean(residual[1:] * residual[:-1]) * (half - 1) / half, math.sqrt(count)
+        (known, expected), longest = _short_chains(min(half, 64)), min(half, 64)
+    else:
+        neighbours, root = jnp.sum(residual[1:] * residual[:-1]) / _larger(count, 1), jnp.sqrt(count)
+        tables = np.array([_short_chains(h) for h in range(4, 65)])
+        longest = jnp.clip(half, 4, 64)
+        known, expected = jnp.asarray(tables)[longest - 4]
+    correlation = 1 / root + neighbours / positive
+    short = jnp.interp(correlation, jnp.asarray(known), jnp.asarray(expected)) * (longest / half)
     limit = (1 - 2 / (9 * freedom) + 3.1 * math.sqrt(2 / (9 * freedom))) ** 3  # chi-square over its mean
     limit = limit * (1 + 2 * jnp.sqrt(8 * tau / count))
     between = jnp.sum((means - jnp.mean(means)) ** 2) / freedom
     rounding = (8 * jnp.finfo(means.dtype).eps * jnp.max(jnp.abs(means))) ** 2
     alarm = between > limit * jnp.maximum(share, short) * scatter + rounding
-    return alarm & (_split_r_hat(values) > 1.02)
+    alarm &= _split_r_hat(values, steps) > 1.02
+    return alarm if steps is None else alarm & (half >= 4)
 
 
 @functools.lru_cache

@@ -160,7 +160,7 @@ def _solve(
         force = right @ matrix + added
 
         def signal(v: Array) -> Array:
-            return signal_to_noise(matrix @ v, right, components)
+            return signal_to_noise(matrix @ v, right, components, samples.count)
 
         z = invert(lambda: upper_gram(matrix.T), force, rule, signal)
         turned = matrix @ z
@@ -180,7 +180,7 @@ def _solve(
                 fallback=rule.fallback,
             )  # fmt: skip
         else:
-            y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components))
+            y = invert(make, right, rule, lambda v: signal_to_noise(v, right, components, samples.count))
         z = rows.pull(y)
         turned = rows.push(z)
         rest = none if _eigen(rule) else _relative(right - turned - shift * y, right)

@@ -113,7 +113,10 @@ class AbstractSampler(eqx.Module):
     def sample(
         self, ansatz: Ansatz, params: Params, state: SamplerState, length: int, burn: int | Int[Array, ""] = 0
     ) -> tuple[SamplerState, Int[Array, "length chains sites"]]:
-        """Throw away `burn` sweeps of each chain, then keep `length` configurations of each."""
+        """Throw away `burn` sweeps of each chain, then keep `length` configurations of each.
+
+        Less than no burn-in leaves out so many sweeps: only the last `length + burn` of the configurations count.
+        """
 
 
 class IndependentSampler(AbstractSampler):

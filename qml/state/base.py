@@ -44,7 +44,8 @@ class AbstractState(eqx.Module):
 
     def local_values(self, operator: Any, samples: Samples) -> Inexact[Array, " samples"]:
         """Local values of an operator at samples of this state, see `estimate.local_values`."""
-        return local_values(self.ansatz, self.params, operator, samples.x, log_psi=samples.log_psi, chunk=self.chunk)
+        known = {"log_psi": samples.log_psi, "used": samples.used}
+        return local_values(self.ansatz, self.params, operator, samples.x, chunk=self.chunk, **known)
 
     def expect(self, operators: Any) -> Any:
         r"""Expectation value $\langle\psi|O|\psi\rangle/\langle\psi|\psi\rangle$.

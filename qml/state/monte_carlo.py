@@ -1,13 +1,16 @@
 """A wave function with Markov chains."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from qml._core.compile import once
 from qml._core.errors import ShapeError
-from qml._core.types import Array, Params, RandomKey
+from qml._core.types import Array, Int, Params, RandomKey
 from qml.ansatz.bridge import Ansatz, to_ansatz
 from qml.estimate.health import Health, health
 from qml.estimate.samples import Samples
@@ -31,6 +34,9 @@ class MCState(AbstractState):
         chunk: rows held at once in network calls; `None` plans it from the size of the network.
         burn: sweeps thrown away before each estimate; `None` is a tenth of those kept, at least one. (The chains were
             thermalised by the sampler once; this lets them follow a change of the parameters.)
+        capacity: most samples that a program of this state holds, >= `samples`; `None` is `samples`. States of one
+            capacity share their programs whatever their samples, see `with_samples`. What is not drawn costs no
+            sweeps and no connected configurations, but memory and its rows of the metric. For Markov chains.
 
     Raises:
         SpaceError: the sampler was made for another space, or none fits it.
@@ -54,10 +60,11 @@ class MCState(AbstractState):
     hilbert: Any = eqx.field(static=True)
     sampler: AbstractSampler
     length: int = eqx.field(static=True)
-    burn: int = eqx.field(static=True)
+    burn: int | None = eqx.field(static=True)
     chunk: int | None = eqx.field(static=True)
     params: Params
     sampler_state: SamplerState
+    used: Int[Array, ""] | None
 
     def __init__(
         self,
@@ -70,6 +77,7 @@ class MCState(AbstractState):
         sampler: AbstractSampler | None = None,
         chunk: int | None = None,
         burn: int | None = None,
+        capacity: int | None = None,
     ):
         if samples < 1 or (chains is not None and chains < 1) or (burn is not None and burn < 0):
             raise ShapeError(
@@ -91,8 +99,16 @@ class MCState(AbstractState):
             )
         sampler.check_space(hilbert)
         self.hilbert, self.sampler, self.chunk = hilbert, sampler, chunk
-        self.length = -(-samples // sampler.chains)
-        self.burn = max(1, self.length // 10) if burn is None else burn
+        if capacity is not None and (sampler.independent or capacity < samples):
+            raise ShapeError(
+                "A capacity is for Markov chains, and not below the samples.",
+                got=f"capacity={capacity}, samples={samples} and {type(sampler).__name__}",
+                expected="capacity >= samples, or None",
+                try_="capacity=None",
+            )
+        self.length = -(-(samples if capacity is None else capacity) // sampler.chains)
+        self.used = None if capacity is None else _sweeps(samples, sampler.chains)
+        self.burn = max(1, self.length // 10) if burn is None and capacity is None else burn
         self.sampler_state = sampler.init(self.ansatz, self.params, chain_key)
         check_updates(refused(self))
 
@@ -104,7 +120,26 @@ class MCState(AbstractState):
     @property
     def n_samples(self) -> int:
         """Configurations of one estimate."""
-        return self.length * self.chains
+        return self.chains * (self.length if self.used is None else int(self.used))
+
+    def with_samples(self, samples: int) -> "MCState":
+        """The same state with another number of samples, within its capacity: nothing is compiled anew.
+
+        Args:
+            samples: configurations of one estimate, >= 1; rounded up to a whole number of each chain.
+
+        Raises:
+            ShapeError: the state has no capacity, or a smaller one.
+        """
+        most = 0 if self.used is None else self.length * self.chains
+        if not 1 <= samples <= most:
+            raise ShapeError(
+                "The number of samples is out of the capacity of this state.",
+                got=f"samples={samples}",
+                expected=f"1 to {most}" if most else "a state with a capacity",
+                try_="MCState(..., samples=512, capacity=4096)",
+            )
+        return eqx.tree_at(lambda s: s.used, self, _sweeps(samples, self.chains))
 
     def sample(self) -> tuple["MCState", Samples]:
         r"""Draw configurations with the present parameters.
@@ -133,7 +168,7 @@ class MCState(AbstractState):
         return health(self, samples, local, mean_field=mean_field)
 
 
-@jax.jit
+@partial(once, light=True)
 def _two(key: Array) -> tuple[Array, Array]:
     """Two keys of one, by one program."""
     first, second = jax.random.split(key)
@@ -143,16 +178,31 @@ def _two(key: Array) -> tuple[Array, Array]:
 @jax.jit
 def _sample(state: MCState) -> tuple[MCState, Samples]:
     chains = eqx.tree_at(lambda s: s.key, state.sampler_state, jax.random.clone(state.sampler_state.key))
-    chains, x = state.sampler.sample(state.ansatz, state.params, chains, state.length, state.burn)
-    rows = x.reshape(state.n_samples, -1)
+    burn: Any = state.burn
+    idle, used = 0, None
+    if state.used is not None:  # the sweeps that are not drawn are taken off the burn-in, and the first rows stay empty
+        burn = jnp.maximum(1, state.used // 10) if burn is None else burn
+        idle, used = state.length - state.used, state.used * state.chains
+    chains, x = state.sampler.sample(state.ansatz, state.params, chains, state.length, burn - idle)
+    if used is not None:
+        x = x[jnp.minimum(idle + jnp.arange(state.length), state.length - 1)]
+    rows = x.reshape(-1, x.shape[-1])
     log_psi = state.log_psi(rows)
-    apart = state.n_samples if state.sampler.independent else state.chains  # an independent sample is its own chain
-    samples = Samples(rows, _weights(log_psi, state.sampler.exponent), log_psi, apart)
+    apart = len(rows) if state.sampler.independent else state.chains  # an independent sample is its own chain
+    samples = Samples(rows, _weights(log_psi, state.sampler.exponent, used), log_psi, apart, used)
     return eqx.tree_at(lambda s: s.sampler_state, state, chains), samples
 
 
-def _weights(log_psi: Array, exponent: float) -> Array:
-    """Weights in proportion to the law over the law that was drawn from; a sample on a zero of psi has none."""
+def _sweeps(samples: int, chains: int) -> Array:
+    return jax.device_put(np.array(-(-samples // chains), jnp.result_type(int)))
+
+
+def _weights(log_psi: Array, exponent: float, used: Array | None = None) -> Array:
+    """Weights in proportion to the law over the law that was drawn from; a sample on a zero of psi has none.
+
+    Of rows of which only the first `used` count the others have none.
+    """
+    inside = True if used is None else jnp.arange(len(log_psi)) < used
     if exponent == 2:
-        return jnp.full(log_psi.shape, 1.0 / log_psi.shape[0])
-    return jax.nn.softmax(jnp.where(jnp.isfinite(log_psi.real), (2 - exponent) * log_psi.real, -jnp.inf))
+        return jnp.full(log_psi.shape, 1.0 / len(log_psi)) if used is None else jnp.where(inside, 1.0 / used, 0.0)
+    return jax.nn.softmax(jnp.where(inside & jnp.isfinite(log_psi.real), (2 - exponent) * log_psi.real, -jnp.inf))

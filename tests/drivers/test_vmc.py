@@ -186,3 +186,29 @@ def test_a_quick_step_that_is_not_sound_is_done_again():
         runs.append(kind(ising, optax.sgd(0.01), precondition=qml.estimate.SR(shift=0.1)).run(state, steps=2))
     np.testing.assert_allclose(runs[0].history["energy"], runs[1].history["energy"], rtol=1e-12)
     assert runs[0].state.ansatz.fallback and runs[0].steps == 2
+
+
+@pytest.mark.slow
+def test_sample_counts_within_a_capacity_compile_nothing():
+    """One program for all counts; the numbers are those of states that hold no more than they use."""
+    compiled = []
+    name = "/jax/core/compile/backend_compile_duration"
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event == name))
+    driver = drivers.VMC(ising(), optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-3))
+
+    def state(samples, **more):
+        return qml.MCState(rbm(), SPACE, samples, 8, key=jax.random.key(1), burn=2, **more)
+
+    held = state(128, capacity=200)
+    ours = driver.run(held, steps=4)
+    for other in (held.with_samples(200), state(72, capacity=200)):
+        compiled.clear()
+        result = driver.run(other, steps=4)
+        assert sum(compiled) == 0
+        np.testing.assert_array_equal(result.history["energy.samples"], other.n_samples)
+        assert int(result.energy.samples) == 4 * other.n_samples
+    exact = driver.run(state(128), steps=4)
+    for column in exact.history.names:
+        np.testing.assert_allclose(ours.history[column], exact.history[column], rtol=1e-9, atol=1e-12, err_msg=column)
+    for a, b in zip(*(jax.tree.leaves(r.final) for r in (ours, exact)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)

@@ -188,7 +188,7 @@ def test_noise_is_filtered(problem):
     values, vectors = np.linalg.eigh(rows @ rows.T)
     terms = (vectors * right[:, None]).reshape(2, 13, -1).sum(0)
     ratio = np.abs(terms.sum(0)) / np.sqrt((terms**2).sum(0) - terms.sum(0) ** 2 / 13)
-    np.testing.assert_allclose(signal_to_noise(jnp.asarray(vectors), jnp.asarray(right), 2), ratio, rtol=1e-9)
+    np.testing.assert_allclose(signal_to_noise(jnp.asarray(vectors), jnp.asarray(right), 2, 13), ratio, rtol=1e-9)
     weight = 1 / (1 + (0.5 / ratio) ** 6) / (np.maximum(values, 0) + 1e-2)
     hand = rows.T @ (vectors @ (weight * (vectors.T @ right)))
     for method in ("sr", "minsr"):

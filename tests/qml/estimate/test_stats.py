@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qml.estimate import Samples, Stats, statistics
+from qml.estimate.stats import chains_disagree
 from tests.helpers.zscore import assert_z_uniform
 
 
@@ -102,3 +103,25 @@ def test_full_sum_is_exact():
     stats = Samples(jnp.ones((3, 2), jnp.int8), weights, jnp.zeros(3), None).statistics(jnp.array([1.0, 2.0, 4.0]))
     assert isinstance(stats, Stats) and str(stats) == "2"
     assert float(stats.variance) == 1.5 and float(stats.error) == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "chains", "used"),
+    [(21, 8, (7,))]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in ((10, 70, (1, 3, 8)), (200, 16, (1, 3, 66, 198)))],
+)
+def test_values_that_do_not_count(length, chains, used):
+    """The first ones alone, and with others of weight zero behind them, have the same statistics: one program."""
+    draw = np.random.default_rng(0)
+    correlated = np.cumsum(draw.normal(size=(length, chains, 2)), axis=0) / 5 + draw.normal(size=(length, chains, 2))
+    weights = draw.random((length, chains))
+    for steps in used:
+        inside = (np.arange(length) < steps)[:, None]
+        w = np.where(inside, weights, 0) / np.sum(weights[:steps])
+        some = statistics(correlated, w, used=np.int32(steps * chains))
+        alone = statistics(correlated[:steps], w[:steps])
+        for name, number in vars(some).items():
+            np.testing.assert_allclose(number, getattr(alone, name), rtol=1e-11, err_msg=f"{name} of {steps}")
+        for apart in (0.0, 0.3, 2.0) if length > 21 else ():
+            values = draw.normal(size=(length, chains)) + apart * draw.normal(size=chains)[None]
+            assert chains_disagree(values, np.int32(steps)) == chains_disagree(values[:steps])

@@ -249,3 +249,39 @@ def test_the_contract_of_job_one():
     ansatz = qml.ansatz.GCNN(sector, layers=2, features=2, rngs=nnx.Rngs(0))
     state = qml.MCState(ansatz, hilbert, samples=64, chains=32, key=jax.random.key(1))
     assert np.isfinite(float(state.expect(hamiltonian).mean))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exponent", [2.0, 1.0])
+def test_samples_within_a_capacity(exponent):
+    """The same configurations with the same weights, and statistics that count them alone."""
+    sampler = Metropolis(Exchange(), FIXED, chains=8, power=exponent)
+    plain = MCState(model("gcnn", 6), FIXED, 120, key=jax.random.key(1), sampler=sampler)
+    held = MCState(model("gcnn", 6), FIXED, 64, key=jax.random.key(1), sampler=sampler, capacity=200)
+    held = held.with_samples(120)
+    assert held.n_samples == plain.n_samples == 120 and held.length == 25
+    (one, exact), (two, ours) = plain.sample(), held.sample()
+    np.testing.assert_array_equal(ours.x[:120], exact.x)
+    np.testing.assert_allclose(ours.weights[:120], exact.weights, rtol=1e-14)
+    np.testing.assert_array_equal(ours.weights[120:], 0)
+    np.testing.assert_array_equal(one.sampler_state.accepted, two.sampler_state.accepted)
+    np.testing.assert_array_equal(one.sampler_state.still, two.sampler_state.still)
+    rule = SR(shift=1e-3, snr=2.0)
+    found = []
+    for state, samples in ((plain, exact), (held, ours)):
+        local = state.local_values(HEISENBERG, samples)
+        health = state.health(samples, local)
+        direction = rule.direction(state.ansatz, state.params, samples, local)
+        force = forces(state.ansatz, state.params, samples, local)
+        joint = state.joint({"x": HEISENBERG})
+        stats = (state.expect(HEISENBERG), state.renyi2([0, 1]), state.v_score(HEISENBERG))
+        found.append((stats, direction.update, force, health, joint.covariance, joint.samples))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_capacities_that_do_not_fit():
+    with pytest.raises(ShapeError, match="capacity"):
+        MCState(model("rbm", 6), SPACE, 100, key=jax.random.key(1), capacity=50)
+    with pytest.raises(ShapeError, match="capacity"):
+        MCState(model("rbm", 6), SPACE, 10, key=jax.random.key(1), sampler=ExactSampler(SPACE, chains=5), capacity=50)
