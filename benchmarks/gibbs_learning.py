@@ -101,7 +101,7 @@ def saved(scale, shots, repeats, seed):
     error, _, linear, _, _, _ = repetitions(scale, shots, "moments", repeats, seed)
     bounds = [27 * row[f"rmse_sqrtN_{kind}"] ** 2 / shots for kind in ("maxent", "mle")]
     excess = np.sum(error**2 - linear**2, axis=1) / bounds[0]
-    ours, spread = likelihood(scale, shots, "corrected", repeats, seed)
+    ours, spread = likelihood(scale, shots, "auto", repeats, seed)
     ratio = bounds[0] / bounds[1] * (1 + excess.mean()) / ours
     sigma = ratio * np.hypot(excess.std() / repeats**0.5 / (1 + excess.mean()), spread / ours)
     print(f"scale {scale:g}, {shots} shots: shots saved over maximum entropy {ratio:.3f}({sigma:.3f}), "
@@ -146,7 +146,7 @@ def main():
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--scale", type=float)
     parser.add_argument("--shots", type=int)
-    parser.add_argument("--method", default="corrected")
+    parser.add_argument("--method", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print("| scale | shots | method | repetitions | over the bound | controlled | coverage | converged | CPU s |\n"
@@ -155,7 +155,7 @@ def main():
         likelihood(options.scale, options.shots or 30_000, options.method, options.repeats or 200, options.seed)
         return
     for scale, shots, repeats in ((0.5, 30_000, 400), (1.0, 30_000, 800), (0.5, 300_000, 200), (1.0, 300_000, 200)):
-        likelihood(scale, shots, "corrected", options.repeats or repeats, options.seed)
+        likelihood(scale, shots, "auto", options.repeats or repeats, options.seed)
     for scale in (0.5, 1.0):
         saved(scale, 300_000, options.repeats or 200, options.seed + 1)
         streams(scale, 24, options.seed, True)

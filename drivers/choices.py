@@ -131,7 +131,7 @@ def _spinful(n_sites: int, n_up: int | None = None, n_down: int | None = None, n
     return qml.hilbert.SpinfulFermion(n_sites, n_up, n_down, n_fermions)
 
 
-def _shots(file: str, method: str = "likelihood") -> Any:
+def _shots(file: str, method: str = "auto") -> Any:
     return qml.gibbs.DataObjective(qml.gibbs.ShotData.load(file), method)
 
 

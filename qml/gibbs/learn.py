@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from qml import linalg
 from qml._core.types import Array, Float, Inexact, Int
 from qml.gibbs import engine
-from qml.gibbs.metric import root_of_inverse
+from qml.gibbs.family import pull
+from qml.gibbs.metric import inverse, root_of_inverse
 from qml.operator.strings import PauliStrings
 
 _FLOOR = 1e-15  # probabilities are sums of 2^n numbers of size 2^-n: below this they are rounding
@@ -156,3 +157,42 @@ def bias(
 
     pull = jnp.sum(jax.lax.map(one, (jnp.sum(table, axis=1), index)), axis=0)
     return -roots @ (roots.T @ (tie.T @ pull))
+
+
+@functools.partial(linalg.jitted, static_argnames="strings")
+def known_to(
+    strings: PauliStrings, theta: Array, table: Array, index: Array, readout: Array | None, tie: Array | None
+) -> Float[Array, "params params"]:
+    """Covariance of the most likely couplings, the inverse of `score_and_fisher`; infinite where the shots are blind.
+
+    Args:
+        strings: as the others, see `bias`.
+        theta: see `bias`.
+        table: see `bias`.
+        index: see `bias`.
+        readout: see `bias`.
+        tie: see `bias`.
+    """
+    return inverse(pull(tie, score_and_fisher(strings, theta, table, index, readout)[1]))
+
+
+def small_bias(
+    strings: PauliStrings,
+    theta: Array,
+    table: Array,
+    index: Array,
+    readout: Array | None,
+    tie: Array | None,
+    covariance: Float[Array, "params params"],
+) -> Float[Array, " params"]:
+    """`bias` as far as an expansion can be believed.
+
+    All of it where no coupling's is above half its standard error, nothing where one's is above a whole one, or has no
+    finite error; a straight line in between.
+    """
+    error = jnp.sqrt(jnp.diagonal(covariance))
+    found = bias(strings, theta, table, index, readout, tie)
+    far = jnp.max(jnp.abs(found) / error)
+    share = jnp.clip(2 * (1 - far), 0.0, 1.0)
+    good = jnp.all(jnp.isfinite(error)) & jnp.isfinite(far) & (share > 0)
+    return jnp.where(good, share * found, 0.0)

@@ -12,14 +12,14 @@ from qml._core.errors import ConfigError, SpaceError, unknown_name
 from qml._core.types import Array, Float, PyTree
 from qml.gibbs import engine
 from qml.gibbs.family import AbstractGibbs, AbstractLinear, pull, push
-from qml.gibbs.learn import bias, divergence, lost, score_and_fisher
-from qml.gibbs.metric import inverse, natural
+from qml.gibbs.learn import bias, divergence, known_to, lost, score_and_fisher, small_bias
+from qml.gibbs.metric import natural
 from qml.gibbs.shots import ShotData
 from qml.gibbs.steps import Marginals, line_search, mirror_step, sandwich, split
 from qml.operator import AbstractOperator, PauliSum
 from qml.operator.strings import PauliStrings
 
-METHODS = ("corrected", "likelihood", "moments")
+METHODS = ("auto", "corrected", "likelihood", "moments")
 _MEMORY = 2**32  # bytes of the derivatives of all Pauli expectations
 
 
@@ -209,32 +209,35 @@ class DataObjective(AbstractObjective):
 
     `"likelihood"` maximises the probability of every outcome, not only of the averages: Fisher scoring steps
     $\theta \leftarrow \theta + \lambda F^{-1} s$, error bars from $F^{-1}$ of the measurement that was made.
-    `"corrected"` shifts the score so that the bias b of order 1/N is gone (Firth), steps
-    $\theta \leftarrow \theta + \lambda (F^{-1} s - b)$: much smaller errors at low temperature or with few shots, and
-    finite couplings where the maximum is at infinity. It is for shots that measure every string of the model: where
-    some are known only through others, a correction of first order may be worse than none.
+    `"auto"` does the same, and at the end takes off the bias b of order 1/N (Cox and Snell), whole where no coupling's
+    is above half its standard error, and not at all where one's is above a whole one: there the expansion says nothing.
+    So where the data leave directions open, it is the likelihood.
+    `"corrected"` shifts the score so that no bias arises (Firth), steps
+    $\theta \leftarrow \theta + \lambda (F^{-1} s - b)$: finite couplings where the maximum is at infinity, from few
+    shots too. It is for shots that measure every string of the model: where some are known only through others, a
+    correction of first order may be worse than none.
     `"moments"` matches the averages of the model's strings (maximum entropy), with sandwich errors; it needs 1.3 to 6
-    times the shots.
+    times the shots. For a `VectorGibbs` it is what `"auto"` means.
 
     Args:
         shots: the data.
-        method: `"likelihood"`, `"corrected"` or `"moments"`.
+        method: `"auto"`, `"likelihood"`, `"corrected"` or `"moments"`.
 
     Raises:
         ConfigError: no such method.
 
-    Source: Firth, Biometrika 80, 27 (1993), for the corrected form.
+    Source: Cox and Snell, J. R. Stat. Soc. B 30, 248 (1968); Firth, Biometrika 80, 27 (1993), for the corrected form.
 
     Example:
         >>> from qml.gibbs import DataObjective, ShotData
         >>> DataObjective(ShotData.from_counts({"ZZ": {"00": 7, "11": 5}})).method
-        'likelihood'
+        'auto'
     """
 
     shots: ShotData
     method: str = eqx.field(static=True)
 
-    def __init__(self, shots: ShotData, method: str = "likelihood"):
+    def __init__(self, shots: ShotData, method: str = "auto"):
         if method not in METHODS:
             unknown_name("learning method", method, METHODS)
         self.shots, self.method = shots, method
@@ -258,7 +261,7 @@ class DataObjective(AbstractObjective):
         return {} if self.method == "moments" else {"deviance": 2 * self.shots.total() * self.loss(model, data)}
 
     def prepare(self, model: AbstractGibbs) -> PyTree:
-        """Averages for `"moments"`, nothing for `"likelihood"`.
+        """Averages for `"moments"`, nothing for the others.
 
         Raises:
             DataError: the shots have another number of sites, or do not measure some string (moments, corrected).
@@ -317,5 +320,9 @@ class DataObjective(AbstractObjective):
         if self.method == "moments":
             return sandwich(model, data)
         columns, strings, tie = self._columns(), model.strings, model.tie
-        _, fisher = score_and_fisher(strings, push(tie, model.params), *columns)
-        return eqx.tree_at(lambda m: m.covariance, model, inverse(pull(tie, fisher)))
+        covariance = known_to(strings, push(tie, model.params), *columns, tie)
+        if self.method == "auto":
+            off = small_bias(strings, push(tie, model.params), *columns, tie, covariance)
+            model = model.with_params(model.params - off)
+            covariance = known_to(strings, push(tie, model.params), *columns, tie)
+        return eqx.tree_at(lambda m: m.covariance, model, covariance)

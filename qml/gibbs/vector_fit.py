@@ -53,12 +53,12 @@ def begin(objective: AbstractObjective, model: VectorGibbs) -> VectorData:
             try_="fewer strings, or qml.gibbs.window_couplings",
         )
     matched = isinstance(objective, MarginalObjective | DataObjective)
-    if not matched or (isinstance(objective, DataObjective) and objective.method != "moments"):
+    if not matched or (isinstance(objective, DataObjective) and objective.method not in ("auto", "moments")):
         raise ConfigError(
             "Beyond matrices, couplings are learned from averages of their strings.",
-            got=getattr(objective, "method", type(objective).__name__),
-            expected="DataObjective(shots, 'moments') or MarginalObjective(averages, covariance)",
-            try_="DataObjective(shots, 'moments'); up to 12 sites a PauliGibbs takes every objective",
+            got=f"{type(objective).__name__} {getattr(objective, 'method', '')}".strip(),
+            expected="DataObjective(shots), with the method 'auto' or 'moments', or a MarginalObjective",
+            try_="DataObjective(shots); up to 12 sites a PauliGibbs takes every objective",
         )
     if isinstance(objective, MarginalObjective):
         objective.check_count(len(model.strings))

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drivers
 from qml._core.errors import ConfigError, DataError, SpaceError
 from qml.gibbs import DataObjective, MarginalObjective, PauliGibbs, ShotData, ThermalObjective, brick_bases, engine
 from qml.gibbs.family import measured
 from qml.gibbs.learn import bias, divergence, score_and_fisher
+from qml.hilbert import Spin
+from qml.lattice import Chain
 from qml.operator import PauliSum
 from tests.qml.gibbs.systems import REFERENCE, local_model, random_model
 
@@ -152,14 +155,34 @@ def over_the_bound(name: str, method: str, count: int, runs: int):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count", "method"),
-    [("n=3 scale=0.5", 30_000, "likelihood"), ("n=3 scale=0.5", 30_000, "corrected"),
-     ("n=3 scale=0.5", 100_000, "likelihood"), ("n=3 scale=1.0", 30_000, "corrected"),
-     ("n=3 scale=1.0", 300_000, "likelihood")],
+    [("n=3 scale=0.5", 30_000, "auto"), ("n=3 scale=0.5", 30_000, "corrected"),
+     ("n=3 scale=0.5", 100_000, "likelihood"), ("n=3 scale=1.0", 30_000, "auto"),
+     ("n=3 scale=1.0", 30_000, "corrected"), ("n=3 scale=1.0", 300_000, "auto")],
 )  # fmt: skip
 def test_squared_error_and_coverage(name, count, method):
     """200 repetitions: within 1.1 of the bound, intervals cover 93 to 97 %."""
     ratio, error, covered, _ = over_the_bound(name, method, count, 200)
     assert ratio < 1.1 + 2 * error * (name[-3] == "1") and error < 0.06 and 0.93 < covered < 0.97
+
+
+@pytest.mark.slow
+def test_where_the_data_leave_directions_open_the_default_is_the_likelihood():
+    """Six of 36 strings of a ring in no basis: no shift at all; in all bases the shift is that of `bias`."""
+    ring = PauliGibbs.local(Spin(3), Chain(3), body=2)
+    truth = ring.with_theta(0.4 * jax.random.normal(jax.random.key(3), ring.theta.shape))
+    few = truth.sample(jax.random.key(4), shots=4_000)
+    many = truth.sample(jax.random.key(4), ALL_BASES, shots=4_000)
+    for shots, shifted in ((few, False), (many, True)):
+        fits = {method: drivers.QPMD(DataObjective(shots, method), 1.0).run(ring, steps=60).state
+                for method in ("auto", "likelihood")}  # fmt: skip
+        off = fits["likelihood"].theta - fits["auto"].theta
+        columns = shots.table(), engine.setting_index(shots.bases)
+        error = np.sqrt(np.diagonal(fits["auto"].covariance))
+        if shifted:
+            np.testing.assert_allclose(off, bias(ring.strings, fits["likelihood"].theta, *columns), atol=1e-12)
+            assert 0 < np.max(np.abs(off) / error) < 0.5
+        else:
+            np.testing.assert_array_equal(off, 0.0)
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_fourteen_sites():
 def test_bad_input():
     start = VectorGibbs(("ZZ", "XI"), np.zeros(2), starts=2 * jnp.eye(4))
     shots = ShotData.from_counts({"ZZ": {"00": 7, "11": 5}, "XX": {"01": 3}})
-    for objective in (DataObjective(shots), StreamObjective([shots])):
+    for objective in (DataObjective(shots, "likelihood"), StreamObjective([shots])):
         with pytest.raises(ConfigError, match="averages of their strings"):
             drivers.QPMD(objective).run(start, steps=1)
     with pytest.raises(ConfigError, match="VectorGibbs without an optimizer"):
