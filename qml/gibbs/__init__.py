@@ -41,7 +41,7 @@ from qml.gibbs.structure import (
 from qml.gibbs.tied import TiedGibbs, mean_state
 from qml.gibbs.traces import TraceFit, Traces, fit_traces
 from qml.gibbs.vectors import VectorGibbs
-from qml.gibbs.windows import Windowed, window_couplings
+from qml.gibbs.windows import Windowed, averages, window_couplings
 
 __all__ = [
     "KOBE",
@@ -81,6 +81,7 @@ __all__ = [
     "Traces",
     "VectorGibbs",
     "Windowed",
+    "averages",
     "brick_bases",
     "candidate_terms",
     "confidence",

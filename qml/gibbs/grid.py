@@ -2,19 +2,24 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from qml._core.errors import ConfigError, DataError
 from qml.gibbs import engine
-from qml.gibbs.windows import Term, Windowed, parse_term, solve_windows, spread_windows
+from qml.gibbs.windows import Term, Windowed, combined, parse_term, solve_windows, spread_of, spread_windows
 
 Part = tuple[int, int]  # first coordinate, width
 
 
 def grid_couplings(
-    marginals: Mapping[str, float], shape: Sequence[int], *, window: Sequence[int] = (3, 3), combine: bool = True
+    marginals: Mapping[str, float],
+    shape: Sequence[int],
+    *,
+    window: Sequence[int] = (3, 3),
+    combine: bool = True,
+    errors: Any = None,
 ) -> Windowed:
     r"""Couplings of $\rho = e^{-\sum_j \theta_j P_j}/Z$ on an open rectangle of sites from its local marginals.
 
@@ -26,6 +31,7 @@ def grid_couplings(
         shape: $(L_x, L_y)$.
         window: sites of a window along x and y, at most 12 in all; cut to the shape.
         combine: False takes one window alone, with the term as near to its middle as can be.
+        errors: see `window_couplings`.
 
     Returns:
         In the order of the marginals; `change` is the difference from the one window.
@@ -69,15 +75,13 @@ def grid_couplings(
     plain = [[_parts(*box[axis], wide[axis], int(shape[axis]), False) for axis in (0, 1)] for box in boxes]
     wanted = {(x, y) for three in (*plans, *plain) for x in three[0] for y in three[1]}
     regions = {region: _region(terms, region, columns) for region in wanted}
-    found = solve_windows(values, regions)
-    theta, change, converged = [], [], []
-    for k, (plan, single) in enumerate(zip(plans, plain, strict=True)):
-        pairs = [(cx * cy, (x, y)) for (x, cx), (y, cy) in itertools.product(plan[0].items(), plan[1].items())]
-        theta.append(sum(c * found[region][k][0] for c, region in pairs))
-        alone = (next(iter(single[0])), next(iter(single[1])))
-        change.append(abs(theta[-1] - found[alone][k][0]))
-        converged.append(all(found[region][k][1] for _, region in pairs))
-    return Windowed(jnp.asarray(theta), jnp.asarray(change), jnp.asarray(converged))
+    found = solve_windows(values, regions, errors is not None)
+    signed = [
+        [((x, y), cx * cy) for (x, cx), (y, cy) in itertools.product(plan[0].items(), plan[1].items())]
+        for plan in plans
+    ]
+    alone = [(next(iter(single[0])), next(iter(single[1]))) for single in plain]
+    return combined(found, signed, alone, spread_of(errors, len(terms)))
 
 
 def _box(term: Term, columns: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from qml._core.errors import ConfigError, DataError
-from qml.gibbs import PauliGibbs, grid_couplings, ising_chain, window_couplings
+from qml.gibbs import PauliGibbs, ShotData, averages, grid_couplings, ising_chain, window_couplings
+from qml.gibbs.windows import spread_of
 from qml.lattice import Square
 
 
@@ -52,7 +53,45 @@ def test_a_hundred_sites():
     assert bool(jnp.all(found.converged))
 
 
+@pytest.mark.slow
+def test_errors_of_measured_marginals():
+    """Correlated noise on the marginals of a chain: the scatter of the couplings is the error that is given."""
+    random = np.random.default_rng(2)
+    exact, _ = chain_marginals(-0.4 * np.ones(8), -0.5 * np.ones(9), 1.0)
+    mixing = 1e-3 * (np.eye(17) + 0.3 * random.normal(size=(17, 17)))
+    spread = mixing @ mixing.T
+    first = window_couplings(exact, width=5, errors=spread)
+    draws = [dict(zip(exact, np.array(list(exact.values())) + mixing @ random.normal(size=17))) for _ in range(80)]
+    scatter = np.std([window_couplings(draw, width=5).theta for draw in draws], axis=0)
+    pulls = (scatter / np.asarray(first.error) - 1) * np.sqrt(2 * 80)
+    assert np.all(np.abs(pulls) < 4.5) and abs(pulls.mean()) < 1.5, pulls
+    alone = window_couplings(exact, width=5, errors=np.sqrt(np.diagonal(spread)))
+    np.testing.assert_allclose(alone.theta, first.theta)
+    assert not np.allclose(alone.error, first.error, rtol=0.05)
+    square = {"Z0 Z1": 0.2, "Z0 Z2": 0.2, "Z1 Z3": 0.2, "Z2 Z3": 0.2, "X0": 0.1}
+    whole = grid_couplings(square, (2, 2), window=(2, 2), errors=0.01 * np.ones(5))
+    state = PauliGibbs(("ZZII", "ZIZI", "IZIZ", "IIZZ", "XIII"), whole.theta)
+    inverse = np.linalg.inv(state.metric())
+    np.testing.assert_allclose(whole.error, 0.01 * np.sqrt(np.diagonal(inverse @ inverse)), rtol=1e-6)
+
+
+def test_averages_of_shots_on_many_sites():
+    """Seventy sites, two bases."""
+    bits = np.zeros((3, 70), int)
+    bits[1, 68:], bits[2, 69] = 1, 1
+    shots = ShotData(["Z" * 70, "X" * 70], bits, [2, 1, 5], [0, 0, 1])
+    mean, covariance = averages(shots, ["Z68 Z69", "Z69", "X69", "X0"])
+    assert mean == {"Z68 Z69": 1.0, "Z69": pytest.approx(1 / 3), "X69": -1.0, "X0": 1.0}
+    np.testing.assert_allclose(covariance, np.diag([0.0, (8 / 9) / 3, 0.0, 0.0]), atol=1e-15)
+    for names in ([], ["Z70"], ["Z0 X1"]):
+        with pytest.raises(DataError, match=r"leaves the sites|say nothing"):
+            averages(shots, names)
+
+
 def test_bad_input():
+    for errors in ([0.1], [0.1, -0.1], [0.1, np.nan], [[0.1, 0.2], [0.3, 0.1]]):
+        with pytest.raises(DataError, match="errors do not fit"):
+            spread_of(errors, 2)
     good = {"Z0 Z1": 0.1, "X0": 0.2}
     for width in (3, True, 2.5):
         with pytest.raises((ConfigError, TypeError), match=r"wider|[Tt]ype"):
