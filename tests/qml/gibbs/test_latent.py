@@ -83,6 +83,7 @@ def test_against_dense_matrices(model):
     np.testing.assert_allclose(energies, 1.3 * np.diagonal(unitary.conj().T @ matrix @ unitary).real, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_metric_is_the_curvature_of_the_divergence(model):
     """Both blocks are the Hessian of D(rho' || rho) at rho' = rho, and nothing couples them."""
     flat, unravel = jax.flatten_util.ravel_pytree(model.params)
