@@ -21,6 +21,7 @@ _NAMES = {
     "TerminationError": "errors",
     "UnsupportedError": "errors",
     "analyse": "analysis",
+    "channel": "heisenberg",
     "derivative": "transform",
     "expectation": "expectation",
     "fisher_information": "metric",

@@ -15,6 +15,7 @@ import networkx
 import numpy as np
 import scipy.linalg
 
+from diffquantum.errors import UnsupportedError
 from diffquantum.simulate.graph import Edge, Graph
 from diffquantum.simulate.window import Qubits, TooWideError, fit, pieces, widen
 
@@ -104,6 +105,13 @@ class Reach:
         """Add directions of states `[rows, moments, 4, ..., 4]` that the bases of a node lack; were there some?"""
         if not states.any():
             return False
+        if not np.all(np.isfinite(states)):
+            raise UnsupportedError(
+                "The program makes numbers that overflow.",
+                got="a product of large factors",
+                expected="factors whose products are finite",
+                try_="smaller factors, or shots= instead of the exact semantics",
+            )
         window = tuple(sorted({*self.window[node], *qubits}))
         states = widen(states, qubits, window).reshape(len(states), self.moments, -1)
         if window != self.window[node]:
@@ -143,6 +151,7 @@ class Reach:
 
 def directions(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Orthonormal directions of some rows that an orthonormal basis lacks."""
+    rows = rows / np.maximum(np.max(np.abs(rows), axis=1, keepdims=True), 1.0)  # squares of large numbers overflow
     norms = np.linalg.norm(rows, axis=1)
     rows = rows[norms > NOISE] / norms[norms > NOISE, None]
     for _ in range(2):

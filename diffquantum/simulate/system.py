@@ -179,5 +179,6 @@ def _host_radius(size: int, rows: Any, columns: Any, data: Any) -> np.ndarray:
     radius = float(np.max(np.abs(m.diagonal()), initial=0.0))
     for group in groups:
         if len(group) > 1:
-            radius = max(radius, float(np.max(np.abs(np.linalg.eigvals(m[group][:, group].toarray())))))
+            found = float(np.max(np.abs(np.linalg.eigvals(m[group][:, group].toarray()))))
+            radius = max(radius, found) if np.isfinite(found) else np.inf  # not a number where it overflows
     return np.array(radius)

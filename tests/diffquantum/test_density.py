@@ -323,6 +323,16 @@ def test_impossible_qubits():
         Exact(Program("p", (), 2, (*body, Gate("x", (Var("k"),))), (Var("m"),), "bool"))
 
 
+def test_factors_that_overflow():
+    """A mean that does not exist is an error also where squares of its numbers are too large."""
+    weigh = (Assign("w", Binary("mul", Var("w"), Binary("mul", Const(1e300), Parameter(0)))),)
+    turn = While((Gate("ry", (Const(0),), Parameter(0)), *weigh, Measure(Const(0), "m")), Unary("not", Var("m")), ())
+    body = (Assign("w", Const(1.0)), turn)
+    exact = Exact(Program("p", ("t",), 1, body, (Binary("add", Var("w"), Const(1.0)),), "double"))
+    with pytest.raises(TerminationError):
+        exact.means([0.6])
+
+
 def test_many_measured_bits():
     """A counter of a loop beside sixty measured bits: averages, not one configuration a count."""
     count = (Assign("n", Binary("add", Var("n"), Const(1))),)
