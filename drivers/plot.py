@@ -147,7 +147,7 @@ def coefficients(model: Any, exact: Any = None, *, out: Any = None, title: str |
     """Couplings of a Gibbs model, or of a learned Hamiltonian, with bars of two standard errors.
 
     Args:
-        model: a `PauliGibbs` or what its `hamiltonian()` returns.
+        model: a `PauliGibbs`, `TiedGibbs` or `VectorGibbs`, or what its `hamiltonian()` returns.
         exact: true values, in the order of the terms.
         out: file to write.
         title: of the figure.
@@ -161,9 +161,9 @@ def coefficients(model: Any, exact: Any = None, *, out: Any = None, title: str |
         >>> len(drivers.plot.coefficients(model).axes)
         1
     """
-    from qml.gibbs import PauliGibbs
+    from qml.gibbs import LearnedHamiltonian
 
-    learned = model.hamiltonian() if isinstance(model, PauliGibbs) else model
+    learned = model if isinstance(model, LearnedHamiltonian) else model.hamiltonian()
     value, error = np.asarray(learned.coefficients.mean), np.asarray(learned.coefficients.error)
     names = [_term(word) for word in learned.terms]
     size = (max(SIZE[0], 0.16 * len(names) + 1.5), SIZE[1])
