@@ -81,7 +81,7 @@ def test_tables_of_couplings_from_files(tmp_path):
     (tmp_path / "averages.csv").write_text("\n".join(["term,value,error", *rows]))
     table = {"kind": "learn", "lattice": {"name": "Chain", "length": 3}, "run": {"steps": 30}}
     for name, objective, model in (
-        ("tied", {"file": "shots.npz", "method": "corrected"}, {"name": "symmetric"}),
+        ("tied", {"file": "shots.npz"}, {"name": "symmetric"}),
         ("averages", {"name": "expectations", "file": "averages.csv"}, {"body": 1}),
     ):
         job = config.build({**table, "objective": objective, "model": model}, tmp_path)
