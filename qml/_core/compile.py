@@ -9,6 +9,8 @@ import jax
 import jax.core
 import jaxlib
 
+from qml._core.memory import check_memory
+
 # On a CPU only. LLVM's first level of optimisation gives the same speed as its third, and one stage less of sums by
 # halves a program of half the kernels. Without XLA's newer emitters, in one piece, it compiles in half of that time and
 # runs half as long again; not optimised at all in a tenth, and runs six times as long (docs/benchmarks.md, Start-up).
@@ -20,8 +22,10 @@ _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
 
 
 def compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """A lowered program that will run many times, compiled for the present backend."""
-    return _with_options(lambda options: lowered.compile(compiler_options=options), _STEADY)
+    """A lowered program that will run many times, compiled for the present backend; a warning if it is too large."""
+    made = _with_options(lambda options: lowered.compile(compiler_options=options), _STEADY)
+    check_memory(made)
+    return made
 
 
 def once(

@@ -21,13 +21,14 @@ import numpy as np
 from jax.extend.core import Jaxpr
 
 from qml._core.errors import ConfigError
+from qml._core.memory import planned
 from qml._core.types import Params
 from qml.ansatz.bridge import Ansatz
 from qml.estimate.kernel import groups_of, layer_widths, real_size
 from qml.estimate.plan import _programs
 
 FORMS = ("dense", "jacobian", "assembled", "streamed", "cg")
-MEMORY = 4 * 2**30  # bytes that a metric solve may hold
+MEMORY = 4 * 2**30  # bytes that a metric solve may hold where no budget is given
 _EIGEN = 27.0  # eigenvalues against Cholesky
 _PASSES = 16.0  # multiply-adds worth one number written to and read from memory
 
@@ -87,7 +88,7 @@ def form_costs(
     }
 
 
-def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float | int = MEMORY) -> str:
+def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float | int | None = None) -> str:
     """The form of least work among those that fit; where none fits, the one that holds least.
 
     Raises:
@@ -102,6 +103,7 @@ def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float 
             try_='method="auto"',
         )
     direct = [name for name in possible if name != "cg"]
+    memory = planned(0.5, MEMORY) if memory is None else memory
     fitting = [name for name in direct if costs[name].memory <= memory]
     if fitting:
         return min(fitting, key=lambda name: costs[name].work)
@@ -112,7 +114,7 @@ def choose_form(costs: dict[str, Cost], allowed: tuple[str, ...], memory: float 
 
 def linearises(ansatz: Ansatz, params: Params, samples: int) -> bool:
     """Whether what the derivatives need of all samples at once fits in a quarter of the memory."""
-    return samples * _row(ansatz, params)[1] <= MEMORY / 4
+    return samples * _row(ansatz, params)[1] <= planned(0.5, MEMORY) / 4
 
 
 def _row(ansatz: Ansatz, params: Params) -> tuple[float, float]:

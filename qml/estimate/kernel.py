@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from qml._core.chunk import map_chunks
+from qml._core.memory import planned
 from qml._core.precision import real_dtype
 from qml._core.tree import realify
 from qml._core.types import Array, Float, Params
@@ -198,12 +199,13 @@ def _layers(ansatz: Ansatz, params: Params, x: Array, found: tuple[int, ...]) ->
 
 
 def groups_of(leaves: list[Array], chosen: Sequence[int], rows: int) -> list[list[int]]:
-    """Leaves in groups whose derivatives of all rows fit in `GROUP` bytes; a large leaf is a group by itself."""
+    """Leaves in groups whose derivatives of all rows fit in so many bytes; a large leaf is a group by itself."""
+    most = planned(0.25, GROUP)
     groups: list[list[int]] = []
-    held = GROUP + 1
+    held = most + 1
     for i in chosen:
         size = 8 * rows * real_size(leaves[i])
-        if held + size > GROUP:
+        if held + size > most:
             groups, held = [*groups, []], 0
         groups[-1].append(i)
         held += size
