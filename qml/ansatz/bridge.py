@@ -81,8 +81,7 @@ class Ansatz:
                 expected=f"[batch, {self.n_sites}]",
                 try_=f"x.reshape(-1, {self.n_sites})",
             )
-        concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x)))
-        return (_compiled if concrete else _log_psi)(self, params, x)
+        return _log_psi(self, params, x)
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -95,11 +94,9 @@ class Ansatz:
         return f"Ansatz({self.name}, n_sites={self.n_sites}, dtype={self.dtype})"
 
 
+@functools.partial(jax.jit, static_argnums=0)  # traced once for each shape, one program where called by hand
 def _log_psi(ansatz: Ansatz, params: Params, x: Any) -> Array:
     return ansatz.apply(params, jnp.asarray(x, _input_dtype(params))).astype(ansatz.dtype)
-
-
-_compiled = jax.jit(_log_psi, static_argnums=0)  # called by hand: one program, not one for each operation
 
 
 def to_ansatz(model: Any, hilbert: Any, *, key: Any = None) -> tuple[Ansatz, Params]:
