@@ -55,6 +55,7 @@ def test_a_loop_that_does_not_end():
         diffquantum.analyse(loop("T01_GeoCount"), [0.0])
 
 
+@pytest.mark.slow
 def test_backwards_is_forwards():
     """tr(O P(rho)) = tr(P^(O) rho), and the identity comes back to itself: the loop ends from every input."""
     program = diffquantum.load(PREPARE, parameters=2, qubits=2)
