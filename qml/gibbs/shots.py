@@ -298,7 +298,7 @@ class ShotData(eqx.Module):
         """
         self.check_measured(strings)
         fits, support = self._fits(strings)
-        counts = np.asarray(self.counts)[:, None]
+        counts = np.asarray(self.counts, float)[:, None]  # products of whole numbers overflow
         total = np.sum(fits * counts, axis=0)
         values = 1.0 - 2 * (np.asarray(self.outcomes).astype(np.int64) @ support.T % 2)
         if self.readout is not None:

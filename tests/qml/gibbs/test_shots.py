@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qml._core.errors import DataError
-from qml.gibbs import ShotData, brick_bases
+from qml.gibbs import PauliGibbs, ShotData, brick_bases
 from tests.qml.gibbs.systems import local_model, random_model
 
 BASES = ["XZ", "ZZ"]
@@ -155,6 +155,13 @@ def test_moments_pool_all_settings_that_fit():
     mean, covariance = shots.moments(few.strings)
     np.testing.assert_allclose(mean, [0.0, 0.5, 1.0])  # Z0: 4 up, 4 down; Z0 Z1: 3 to 1; X1: always up
     np.testing.assert_allclose(jnp.diagonal(covariance), [8 / 64, (3 * 0.25 + 1 * 2.25) / 16, 0])
+
+
+def test_very_many_shots():
+    """Ten thousand million shots, whose squared number is no 64-bit whole number."""
+    shots = ShotData.from_counts({"Z": {"0": 6 * 10**9, "1": 4 * 10**9}})
+    mean, spread = shots.moments(PauliGibbs(("Z",)).strings)
+    np.testing.assert_allclose([mean[0], spread[0, 0]], [0.2, 0.96e-10])
 
 
 def test_brick_bases():
