@@ -33,9 +33,11 @@ def _sampled(
     chains: int | None = None,
     burn: int | None = None,
     chunk: int | None = None,
+    capacity: int | None = None,
     sampler: Any = None,
 ) -> qml.MCState:
-    return qml.MCState(model, space, samples, chains, key=key, burn=burn, chunk=chunk, sampler=sampler)
+    sizes = {"burn": burn, "chunk": chunk, "capacity": capacity}
+    return qml.MCState(model, space, samples, chains, key=key, sampler=sampler, **sizes)
 
 
 def _rule(rule: str, space: Any, lattice: Any, hamiltonian: Any) -> Any:
@@ -105,6 +107,39 @@ def _causal(network: Callable) -> Callable:
     return make
 
 
+def _phase(network: Callable) -> Callable:
+    """Makes `Phase(network)` from the arguments of the network and `mixed`, which is for the driver."""
+
+    def make(mixed: bool = False, **sizes: Any) -> qml.ansatz.Phase:
+        if not isinstance(mixed, bool):
+            raise ConfigError("Forces on phases are mixed or not.", got=mixed, expected="a bool", try_="mixed = true")
+        return qml.ansatz.Phase(network(**sizes, **real))
+
+    inner = inspect.signature(network.__init__ if inspect.isclass(network) else network).parameters
+    real = {"phase": False} if "phase" in inner else {}
+    sizes = [p for name, p in inner.items() if name not in ("self", *real)]
+    mixed = inspect.Parameter("mixed", inspect.Parameter.KEYWORD_ONLY, default=False)
+    make.__signature__ = inspect.Signature([*sizes, mixed])  # type: ignore[attr-defined]
+    return make
+
+
+def mixed_phases(reader: Any) -> bool:
+    """Whether a file wants the forces on phases from two estimates.
+
+    Raises:
+        ConfigError: it is no file of a ground state.
+    """
+    mixed = bool(reader.resolved.get("phase", {}).get("mixed", False))
+    if mixed and reader.kind != "ground_state":
+        raise ConfigError(
+            "Forces on phases are mixed of two estimates in runs for ground states alone.",
+            got=f'[phase] mixed = true and kind = "{reader.kind}"',
+            expected='kind = "ground_state"',
+            try_="mixed = false",
+        )
+    return mixed
+
+
 def _sgd(learning_rate: Any, steps: int, momentum: float | None = None, final_rate: Any = None) -> Any:
     return adjustable(optax.sgd(staged(learning_rate, final_rate, steps), momentum))
 
@@ -155,6 +190,20 @@ def _symmetric(hilbert: Any, lattice: Any, body: int = 2) -> Any:
     return qml.gibbs.TiedGibbs.symmetric(terms, symmetries.space_group(lattice).permutations, hilbert=hilbert)
 
 
+def sector_of(reader: Any, lattice: Any) -> Any:
+    """The sector that a file names, of the space group of the lattice or of its translations alone."""
+    if not reader.has("sector"):
+        return None
+    wanted = reader.take("sector", {"momentum": None, "irrep": None, "group": "space_group"} | dict.fromkeys(INTERNAL))
+    group = wanted["group"] if wanted["group"] in GROUPS else unknown_name("group", wanted["group"], GROUPS)
+    momentum = tuple(wanted["momentum"]) if isinstance(wanted["momentum"], list) else wanted["momentum"]
+    internal = tuple(make(wanted[name]) for name, make in INTERNAL.items() if wanted[name] is not None)
+    several = isinstance(wanted["irrep"], list) and reader.kind == "excited_states"
+    chosen: list = wanted["irrep"] if several else [wanted["irrep"]]
+    found = [symmetries.Sector(GROUPS[group](lattice), momentum, irrep, internal) for irrep in chosen]
+    return found if several else found[0]
+
+
 GROUPS: Choices = {"translations": symmetries.translation_group, "space_group": symmetries.space_group}
 INTERNAL: Choices = {"spin_flip": symmetries.SpinFlip, "particle_hole": symmetries.ParticleHole}
 LATTICES: Choices = {
@@ -186,6 +235,8 @@ ANSAETZE: Choices = {
     "MeanField": qml.ansatz.MeanField,
     **{name: _causal(getattr(qml.ansatz, name)) for name in AUTOREGRESSIVE},
 }  # fmt: skip
+COMPLEX_HEADS = ("MLP", "GCNN", "ViT", "ResConv", "ConvNeXt")  # have phases unless `phase = false`
+PHASES: Choices = {name: _phase(ANSAETZE[name]) for name in ANSAETZE if name not in AUTOREGRESSIVE}
 STATES: Choices = {"sampled": _sampled, "full": _full}
 SAMPLERS: Choices = {"Metropolis": _metropolis, "Tempering": _tempering}
 SIGNS: Choices = {"Marshall": qml.ansatz.MarshallSign}

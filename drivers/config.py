@@ -23,6 +23,10 @@ name = "GCNN"                       # RBM | RBMSymm | Jastrow | MLP | MeanField 
                                     # CausalDense | CausalConv | CausalRNN | CausalTransformer: sampled directly
 layers = 2
 
+[phase]                             # a factor exp(i f) with a network f, one of those above
+name = "MLP"
+mixed = true                        # its forces from two estimates, see `drivers.VMC(phases=True)`
+
 [signs]                             # a factor of the wave function
 name = "Marshall"
 
@@ -62,23 +66,22 @@ from flax import nnx
 
 import diffquantum
 import qml
-import symmetries
 from drivers.base import AbstractDriver
 from drivers.choices import (
     ANSAETZE,
     AUTOREGRESSIVE,
     COMPLEX,
+    COMPLEX_HEADS,
     DATA,
     DTYPES,
-    GROUPS,
     HAMILTONIANS,
     INTEGRATORS,
-    INTERNAL,
     LATTICES,
     LEVELS,
     METRICS,
     MODELS,
     OPTIMIZERS,
+    PHASES,
     PRECONDITIONERS,
     PROGRAMS,
     QPMD_RULES,
@@ -90,6 +93,8 @@ from drivers.choices import (
     TRUST,
     Choices,
     Table,
+    mixed_phases,
+    sector_of,
 )
 from drivers.excited import Excited
 from drivers.measure import FRESH
@@ -100,7 +105,7 @@ from qml._core.errors import ConfigError, unknown_name
 
 STEPS = {"steps": 100, "checkpoint_every": 100}
 TIMES = {"time": None, "steps": None, "every": None, "checkpoint_every": 100, "imaginary": False}
-_WAVES = "lattice space hamiltonian sector ansatz signs sampler state"
+_WAVES = "lattice space hamiltonian sector ansatz phase signs sampler state"
 TABLES = {
     "ground_state": f"{_WAVES} optimizer precondition trust observe run",
     "excited_states": f"{_WAVES} optimizer precondition excited trust observe run",
@@ -288,7 +293,7 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     lattice = reader.make("lattice", LATTICES)
     space = reader.make("space", SPACES, "Spin", n_sites=lattice.n_sites)
     hamiltonian = reader.make("hamiltonian", HAMILTONIANS, hilbert=space, lattice=lattice)
-    sector = _sector(reader, lattice)
+    sector = sector_of(reader, lattice)
     if evolves:  # a wave function that evolves needs phases
         name = reader.inner("ansatz").get("name", "RBM")
         defaults = {"dtype": "complex"} if name in COMPLEX else {"phase": True} if name in AUTOREGRESSIVE else {}
@@ -312,6 +317,8 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     if observe:
         reader.resolved["observe"] = letters
     options: Table = {"observe": observe or None}
+    if evolves or levels:
+        mixed_phases(reader)
     if evolves:
         if not reader.has("integrator"):
             _defaulted(reader, "integrator", rtol=1e-3)
@@ -323,21 +330,7 @@ def _variational(reader: _Reader) -> tuple[AbstractDriver, Any, Table]:
     rules = {"trust": reader.make("trust", TRUST, "Trust"), "fresh": options.pop("fresh")}
     if levels:
         return Excited(hamiltonian, optimizer, metric, penalty=levels["penalty"], **rules), thing, options
-    return VMC(hamiltonian, optimizer, metric, **rules), thing, options
-
-
-def _sector(reader: _Reader, lattice: Any) -> Any:
-    """The sector that a file names, of the space group of the lattice or of its translations alone."""
-    if not reader.has("sector"):
-        return None
-    wanted = reader.take("sector", {"momentum": None, "irrep": None, "group": "space_group"} | dict.fromkeys(INTERNAL))
-    group = wanted["group"] if wanted["group"] in GROUPS else unknown_name("group", wanted["group"], GROUPS)
-    momentum = tuple(wanted["momentum"]) if isinstance(wanted["momentum"], list) else wanted["momentum"]
-    internal = tuple(make(wanted[name]) for name, make in INTERNAL.items() if wanted[name] is not None)
-    several = isinstance(wanted["irrep"], list) and reader.kind == "excited_states"
-    chosen: list = wanted["irrep"] if several else [wanted["irrep"]]
-    found = [symmetries.Sector(GROUPS[group](lattice), momentum, irrep, internal) for irrep in chosen]
-    return found if several else found[0]
+    return VMC(hamiltonian, optimizer, metric, phases=mixed_phases(reader), **rules), thing, options
 
 
 def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any:
@@ -355,10 +348,15 @@ def _sampler(reader: _Reader, lattice: Any, space: Any, hamiltonian: Any) -> Any
 
 
 def _state(reader: _Reader, lattice: Any, space: Any, sector: Any, sampler: Any, key: Any) -> Any:
-    """A state with the file's ansatz, projected on the sector, and its signs."""
+    """A state with the file's ansatz, times its phase, projected on the sector, and its signs."""
     model_key, chain_key = jax.random.split(key)
     rngs = nnx.Rngs(int(jax.random.key_data(model_key)[0]) % 2**31)
+    if reader.has("phase") and reader.inner("ansatz").get("name") in COMPLEX_HEADS:  # it is the amplitude alone
+        _defaulted(reader, "ansatz", phase=False)
     model = reader.make("ansatz", ANSAETZE, "RBM", space=space, lattice=lattice, sector=sector, rngs=rngs)
+    if reader.has("phase"):
+        places = {"space": space, "lattice": lattice, "sector": sector, "rngs": rngs}
+        model = qml.ansatz.Product(model, reader.make("phase", PHASES, "MLP", **places))
     if sector is not None and not isinstance(model, qml.ansatz.GCNN):
         model = qml.ansatz.Symmetrised(model, sector)
     if reader.has("signs"):

@@ -17,6 +17,7 @@ from drivers.measure import (
     check_job,
     check_rules,
     energy_info,
+    facts_of,
     fresh_samples,
     observed,
     real,
@@ -204,6 +205,10 @@ class Excited(AbstractDriver):
     def sentences(self) -> tuple[str, ...]:
         """See `AbstractDriver.sentences`."""
         return sentences(self.trust)
+
+    def facts(self, thing: Any) -> dict:
+        """See `AbstractDriver.facts`; the parameters are those of all states whose span holds the levels."""
+        return facts_of(self.hamiltonian, [*_several(thing), *self.lower])
 
     def finish(self, thing: Any, carry: dict) -> Any:
         """The states, as they were given: one, or a list or tuple of them."""

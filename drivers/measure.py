@@ -1,6 +1,6 @@
 """What drivers of variational states measure: energies, observables, and fresh estimates after a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +11,7 @@ import optax
 
 from qml._core.errors import ConfigError, SpaceError
 from qml.estimate import Health, Samples, Stats, diagnose
-from qml.operator import AbstractOperator
+from qml.operator import AbstractOperator, PauliSum
 from qml.state import AbstractState, MCState
 
 FRESH = 4  # estimates whose samples the final numbers are made of
@@ -47,6 +47,21 @@ def check_job(state: Any, hamiltonian: Any, observe: Mapping[str, Any]) -> None:
             expected="a Hermitian operator",
             try_="0.5 * (operator + operator.adjoint())",
         )
+
+
+def facts_of(hamiltonian: AbstractOperator, states: Sequence[AbstractState]) -> dict:
+    """What a result file says of a problem and the states it is solved with."""
+    arrays = [x for state in states for x in jax.tree.leaves(state.params)]
+    first = states[0]
+    return {
+        "dof": first.hilbert.n_sites,
+        "einf": hamiltonian.bound()[0] if isinstance(hamiltonian, PauliSum) else None,
+        "parameters": sum(x.size * (1 + np.iscomplexobj(x)) for x in arrays),
+        "chains": first.chains if isinstance(first, MCState) else None,
+        "space": repr(first.hilbert),
+        "hamiltonian": repr(hamiltonian),
+        "ansatz": first.ansatz.name,
+    }
 
 
 def check_rules(optimizer: Any, fresh: Any) -> None:

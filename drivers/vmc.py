@@ -12,7 +12,17 @@ import optax
 
 from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
-from drivers.measure import FRESH, check_job, check_rules, energy_info, fresh_energy, observed, opened, settled
+from drivers.measure import (
+    FRESH,
+    check_job,
+    check_rules,
+    energy_info,
+    facts_of,
+    fresh_energy,
+    observed,
+    opened,
+    settled,
+)
 from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose, sentences
 from qml._core import tree
 from qml._core.errors import ConfigError
@@ -20,7 +30,7 @@ from qml._core.precision import real_dtype
 from qml._core.types import Array, Params
 from qml.estimate import SR, AbstractPreconditioner, Samples, diagnose
 from qml.estimate.phase import added_forces, check_phases
-from qml.operator import AbstractOperator, PauliSum
+from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
 
 
@@ -159,16 +169,7 @@ class VMC(AbstractDriver):
 
     def facts(self, thing: AbstractState) -> dict:
         """See `AbstractDriver.facts`."""
-        pauli = isinstance(self.hamiltonian, PauliSum)
-        return {
-            "dof": thing.hilbert.n_sites,
-            "einf": self.hamiltonian.bound()[0] if pauli else None,
-            "parameters": sum(x.size * (1 + np.iscomplexobj(x)) for x in jax.tree.leaves(thing.params)),
-            "chains": thing.chains if isinstance(thing, MCState) else None,
-            "space": repr(thing.hilbert),
-            "hamiltonian": repr(self.hamiltonian),
-            "ansatz": thing.ansatz.name,
-        }
+        return facts_of(self.hamiltonian, [thing])
 
     def finish(self, thing: AbstractState, carry: dict) -> AbstractState:
         """The state with its last parameters and chains."""

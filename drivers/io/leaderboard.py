@@ -21,7 +21,8 @@ def entry(numbers: Mapping[str, Any], facts: Mapping[str, Any], seconds: float) 
     """The fields of one submission.
 
     Energy and variance are of the whole system in the units of the Hamiltonian. Variational energies are upper bounds:
-    `bound_type` is `variational`, or `none` where the run is doubtful or ended early.
+    `bound_type` is `variational`, or `none` where the run is doubtful or ended early. Of several energies there is one
+    submission for each of the `levels`, lowest first.
 
     Args:
         numbers: final numbers by name; `energy` and `v_score` count here.
@@ -29,8 +30,10 @@ def entry(numbers: Mapping[str, Any], facts: Mapping[str, Any], seconds: float) 
         seconds: wall time of the steps.
     """
     energy = numbers.get("energy")
-    if not isinstance(energy, Stats) or energy.mean.ndim:
+    if not isinstance(energy, Stats) or energy.mean.ndim > 1:
         return {}
+    if energy.mean.ndim:
+        return {"levels": [_level(numbers, facts, seconds, k) for k in range(len(energy.mean))]}
     chains = facts.get("chains")
     how = HOW[chains is not None].format(samples=int(energy.samples), chains=chains)
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -58,6 +61,17 @@ def entry(numbers: Mapping[str, Any], facts: Mapping[str, Any], seconds: float) 
         },
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def _level(numbers: Mapping[str, Any], facts: Mapping[str, Any], seconds: float, k: int) -> dict:
+    """One of the levels in the span of several states, with the variance of the state whose energy has its place."""
+    single, energy = numbers.get("single", numbers["energy"]), numbers["energy"][k]
+    place = int(np.argsort(np.real(single.mean), kind="stable")[k])
+    score = numbers.get("v_score")
+    alike = Stats(energy.mean, energy.error, single[place].variance, energy.tau, energy.r_hat, energy.samples)
+    found = entry({**numbers, "energy": alike, "v_score": None if score is None else score[place]}, facts, seconds)
+    span = f"; level {k} of the Hamiltonian in the span of {len(single.mean)} states, variance and V-score of the state"
+    return {**found, "level": k, "how": f"{found['how']}{span} whose own energy has that place"}
 
 
 def _number(value: Any) -> float | None:

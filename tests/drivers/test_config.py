@@ -2,6 +2,7 @@
 
 import tomllib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -181,6 +182,28 @@ def test_signs_and_symmetric_machines():
         config.build({**table, "ansatz": {"name": "RBMSymm", "symmetry": "translation"}})
 
 
+@pytest.mark.slow
+def test_phase_networks():
+    """A factor of modulus one with a network of its own, whose forces are mixed; with a sector both are projected."""
+    table = {**GROUND, "ansatz": {"name": "RBM"}, "phase": {"name": "MLP", "mixed": True}}
+    job = config.build(table)
+    assert job.driver.phases is True and job.settings["phase"]["mixed"] is True
+    x = job.thing.hilbert.all_states()
+    amplitude, phase = job.thing.params
+    moved = job.thing.with_params((amplitude, jax.tree.map(lambda p: p + 0.1, phase)))
+    np.testing.assert_array_equal(moved.log_psi(x).real, job.thing.log_psi(x).real)
+    assert np.max(np.abs(moved.log_psi(x).imag - job.thing.log_psi(x).imag)) > 1e-3
+    assert job.run().status is drivers.Status.FINISHED
+    again = config.build(job.settings)
+    assert again.settings == job.settings
+    projected = config.build(
+        {**GROUND, "ansatz": {"name": "MLP"}, "phase": {"name": "RBM"}, "sector": {"momentum": [0]}}
+    )
+    assert projected.settings["ansatz"]["phase"] is False
+    psi = np.asarray(projected.thing.to_array()).reshape(2, 2, 2, 2)
+    np.testing.assert_allclose(psi, psi.transpose(1, 2, 3, 0), atol=1e-12)
+
+
 def test_samplers_by_name():
     """The law, rule and chains that a file asks for; without the table the state chooses."""
     table = {**GROUND, "space": {"magnetisation": 0}, "hamiltonian": {"name": "Heisenberg"}, "state": {"samples": 8}}
@@ -301,6 +324,9 @@ def test_program(tmp_path):
         ({**GROUND, "kind": "excited_states", "integrator": {}}, "key of a excited_states file"),
         ({**GROUND, "optimizer": {"learning_rate": 0.1, "final_rate": 0.0}}, "positive number"),
         ({"kind": "custom"}, "made from Python"),
+        ({**GROUND, "kind": "excited_states", "phase": {"mixed": True}}, "ground states alone"),
+        (changed(GROUND, "phase", name="MLP", mixd=True), "'mixed'"),
+        (changed(GROUND, "phase", name="CausalRNN"), "no phase named"),
     ],
 )
 def test_bad_configurations(table, message):

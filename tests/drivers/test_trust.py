@@ -206,6 +206,27 @@ def test_the_result_file_has_the_fields_of_a_leaderboard(tmp_path):
     assert found["lower_bound"] < found["energy"] and found["compute"]["cpu_seconds"] > 0
 
 
+@pytest.mark.slow
+def test_levels_have_an_entry_each(tmp_path):
+    """Of several states: energies and errors of the levels, the variance of the state that has the place of each."""
+    states = [
+        qml.FullSumState(({"field": jnp.full(4, f), "bond": jnp.array(0.05)}, log_psi), SPACE) for f in (0.1, -0.4)
+    ]
+    result = drivers.Excited(ISING, optax.sgd(0.02)).run(states, steps=2, out=tmp_path / "run")
+    found = drivers.io.RunDir.open(tmp_path / "run").result()["leaderboard"]["levels"]
+    order = np.argsort(result.final["single"].mean)
+    for k, level in enumerate(found):
+        assert level["level"] == k and level["energy"] == float(result.energy.mean[k]) and level["sigma"] == 0
+        assert level["variance"] == float(result.final["single"].variance[order[k]])
+        assert level["v_score"] == float(result.final["v_score"][order[k]])
+        assert (level["dof"], level["parameters"], level["bound_type"]) == (4, 10, "variational")
+    assert len(found) == 2 and "span of 2 states" in found[0]["how"] and found[0]["lower_bound"] < found[0]["energy"]
+    sampled = [qml.MCState((s.params, log_psi), SPACE, 64, 8, key=jax.random.key(1)) for s in states[:1]]
+    result = drivers.Excited(ISING, optax.sgd(0.02), fresh=8).run(sampled, steps=1, out=tmp_path / "one")
+    (one,) = drivers.io.RunDir.open(tmp_path / "one").result()["leaderboard"]["levels"]
+    assert one["sigma"] == float(result.energy.error[0]) > 0 and "512 samples of 8 new Markov chains" in one["how"]
+
+
 def test_an_adaptive_shift_follows_the_predictions():
     """Each ratio of found and predicted changes moves the shift by its formula, and noise leaves it alone."""
     trust, one = drivers.Trust(adaptive=True), jnp.array(1.0)
