@@ -12,7 +12,7 @@ from diffquantum.ir import Assign, Binary, Const, Gate, Measure, Parameter, Prog
 from diffquantum.simulate.density import Exact
 from diffquantum.simulate.shots import sample
 from diffquantum.transform import Roulette, derivative
-from diffquantum.transform.derivative import gradient_program
+from diffquantum.transform.derivative import gradient_program, has_unbounded_occurrences
 from qml._core.errors import ConfigError
 from qml.operator import PauliSum
 from tests.helpers import programs as lib
@@ -34,6 +34,21 @@ def test_mean_of_the_derivative_program_is_the_gradient(name):
 def test_any_law_and_any_baseline_give_the_same_mean(law):
     slope = lib.closed_gradient("T01_GeoCount", [1.0])[0]
     assert abs(Exact(derivative(lib.GEOMETRIC, 0, law)).means([1.0])[0] - slope) < 1e-8
+
+
+def test_parameter_after_the_loop():
+    """One occurrence, in no loop: no law, one shift; the derivative in it and in those of the loop."""
+    *loop, last = lib.RUS.body
+    turned = dataclasses.replace(
+        lib.RUS, parameters=("t", "p", "s"), body=(*loop, Gate("ry", (Const(0),), Parameter(2)), last)
+    )
+    assert isinstance(last, Measure) and not has_unbounded_occurrences(turned, (2,))
+    z, s = 1 - 2 * lib.reference()["T02_RusZ"]["value"], 0.9
+    slope = lib.reference()["T02_RusZ"]["gradient"][1]
+    theta = [1.0, 0.7, s]
+    assert abs(Exact(turned).means(theta)[0] - (1 - np.cos(s) * z) / 2) < 1e-12
+    assert abs(Exact(derivative(turned, 2)).means(theta)[0] - np.sin(s) * z / 2) < 1e-12
+    assert abs(Exact(derivative(turned, 1, LAW)).means(theta)[0] - np.cos(s) * slope) < 1e-9
 
 
 def test_commutator_gadget():
