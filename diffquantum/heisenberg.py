@@ -38,6 +38,7 @@ from diffquantum.ir import (
     Unary,
     While,
 )
+from diffquantum.probing import kept
 from diffquantum.simulate.density import LOST, Exact, never_ends
 from diffquantum.simulate.gates import pauli
 from diffquantum.simulate.moments import analyse
@@ -45,6 +46,7 @@ from diffquantum.simulate.noise import Noise
 from diffquantum.simulate.terms import Conjugate, Guard, Memory, Put, Star, Sum, Term, Then, World
 from diffquantum.tidy import fold
 from diffquantum.transform.simplify import number
+from qml._core.errors import ShapeError
 from qml.operator import PauliSum
 
 # ---------------------------------------------------------------------------------------------------- programs as terms
@@ -131,7 +133,15 @@ def _noisy(qubit: Expression, noise: Noise | None) -> Term:
 
 def world(program: Program, theta: Any) -> World:
     """What turns the term of a program into numbers at some parameters `[params]`."""
-    return World(program, analyse(program, (number(program),)), np.asarray(theta, float))
+    theta = np.asarray(theta, float)
+    if theta.shape != (len(program.parameters),):
+        raise ShapeError(
+            f"The program {program.name} has {len(program.parameters)} parameters.",
+            got=f"an array of shape {theta.shape}",
+            expected=f"({len(program.parameters)},) for {', '.join(program.parameters) or 'no parameters'}",
+            try_="one number for each parameter, in order",
+        )
+    return World(program, analyse(program, (number(program),)), np.asarray(kept(program, theta)))
 
 
 def carried_back(program: Program, observable: Any, theta: Any, noise: Noise | None = None) -> np.ndarray:
@@ -149,7 +159,9 @@ def carried_back(program: Program, observable: Any, theta: Any, noise: Noise | N
         A matrix `[2^n, 2^n]`, qubit 0 leftmost.
 
     Raises:
+        ShapeError: the number of parameters is wrong.
         TerminationError: a loop does not end, or takes many thousand turns.
+        UnsupportedError: a variable that steers a loop takes too many values, or probing does not hold at theta.
 
     Example:
         >>> import diffquantum

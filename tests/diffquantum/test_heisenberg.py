@@ -17,6 +17,7 @@ from diffquantum.simulate.density import Exact
 from diffquantum.simulate.gates import pauli
 from diffquantum.simulate.terms import Conjugate, Guard, Put, Star, Sum, Then
 from diffquantum.transform.simplify import number
+from qml._core.errors import ShapeError
 from qml.operator import PauliSum
 from tests.diffquantum.cases import PREPARE, REFERENCE, loop
 
@@ -159,6 +160,8 @@ def test_refusals(monkeypatch):
         carried_back(loop("T12_Discount"), None, [1.0, 2.0])
     with pytest.raises(UnsupportedError, match="call"):
         channel(Program("p", (), 1, (Call("f", ()),)))
+    with pytest.raises(ShapeError, match="1 parameters"):
+        carried_back(loop("T01_GeoCount"), None, [1.0, 2.0])
     monkeypatch.setattr(steps, "MOST", 20)
     counting = (Assign("n", Binary("add", Var("n"), Const(1))), Measure(Const(0), "m"))
     asked = While((Gate("h", (Const(0),)), *counting), Binary("lt", Var("n"), Const(90)), ())

@@ -11,6 +11,7 @@ from diffquantum import SourceError, UnsupportedError
 from diffquantum.emit import to_qir, to_qsharp
 from diffquantum.estimate import Roulette, value
 from diffquantum.expectation import Expectation
+from diffquantum.heisenberg import carried_back
 from diffquantum.ir import Binary, Const
 from diffquantum.probing import NotAffine, merge, probe_points
 from diffquantum.simulate.density import Exact
@@ -93,7 +94,7 @@ def test_branch_that_probing_misses(capfd):
         and abs(Exact(slope).means([0.5])[0] - np.sin(0.5) / 2) < 1e-12
     )
     for theta in ([0.115], [0.12 - 1e-9], [601.0]):
-        for run in (mean, Exact(slope).means, lambda t: to_qir(program, t)):
+        for run in (mean, Exact(slope).means, lambda t: to_qir(program, t), lambda t: carried_back(program, None, t)):
             with pytest.raises(UnsupportedError, match="another one at these"):
                 run(theta)
         assert np.isnan(jax.jit(mean)(np.array(theta)))
