@@ -20,8 +20,8 @@ class OverBudgetWarning(UserWarning):
 def budget() -> int | None:
     """Bytes that the temporaries of a program may hold, where the environment says so; `None` where it does not.
 
-    `GRADKET_MEMORY=6 python job.py` gives 6 GiB. Pieces of samples and groups of derivatives are planned to hold a
-    quarter of it, stored metrics a half. It is read once: compiled programs are made for it.
+    `GRADKET_MEMORY=6 python job.py` gives 6 GiB. Pieces of samples and groups of derivatives are planned to hold an
+    eighth of it each, stored metrics a half. It is read once: compiled programs are made for it.
 
     Raises:
         ConfigError: it is no positive number, or it was changed after it was read.

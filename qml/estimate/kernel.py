@@ -200,7 +200,7 @@ def _layers(ansatz: Ansatz, params: Params, x: Array, found: tuple[int, ...]) ->
 
 def groups_of(leaves: list[Array], chosen: Sequence[int], rows: int) -> list[list[int]]:
     """Leaves in groups whose derivatives of all rows fit in so many bytes; a large leaf is a group by itself."""
-    most = planned(0.25, GROUP)
+    most = planned(0.125, GROUP)
     groups: list[list[int]] = []
     held = most + 1
     for i in chosen:

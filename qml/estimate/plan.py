@@ -21,7 +21,8 @@ from qml._core.types import Array
 
 BUDGET = 2**30  # bytes held by a piece on a CPU
 CACHE = 2**20  # bytes of cache of a core, where the system does not say
-SHARE = 0.25  # of the budget, see `qml._core.memory`, or of the memory of an accelerator
+SHARE = 0.25  # of the memory of an accelerator
+PIECE = 0.125  # of a budget that is given, see `qml._core.memory`: several pieces are held in one program
 CACHES = 3  # caches that a piece may fill: the working set is an upper bound, and the next cache is not much slower
 FEWEST = 4  # rows below which matrix products lose their speed
 
@@ -35,7 +36,7 @@ def rows_at_once(
 ) -> int | None:
     """The chunk for a function of rows: as asked, or planned for the device.
 
-    As many rows as fit in 1 GiB on a CPU, in a quarter of the memory of an accelerator, or in a quarter of the budget
+    As many rows as fit in 1 GiB on a CPU, in a quarter of the memory of an accelerator, or in an eighth of the budget
     that the environment gives (`GRADKET_MEMORY`, in GiB). With `cached`, on a CPU, no
     more than stay near the second-level cache of a core (but at least `fewest`). The pieces are of like size, so that
     hardly any row is done twice.
@@ -92,7 +93,7 @@ def cache_bytes() -> int:
 def _memory() -> int:
     """Bytes that a piece may hold on the device: a share of the budget, if there is one."""
     if jax.default_backend() == "cpu" or budget() is not None:
-        return planned(SHARE, BUDGET)
+        return planned(PIECE, BUDGET)
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 4 * BUDGET)
     return int(SHARE * limit)
 

@@ -37,8 +37,8 @@ def test_shares_of_the_budget(give, monkeypatch):
         return rows[:, :, None] * rows[:, None, :]
 
     assert memory.budget() is None and memory.planned(0.5, 7) == 7
-    give(4 * 512 * 100)
-    assert memory.budget() == 4 * 512 * 100 and memory.planned(0.5, 7) == 2 * 512 * 100
+    give(8 * 512 * 100)
+    assert memory.budget() == 8 * 512 * 100 and memory.planned(0.5, 7) == 4 * 512 * 100
     assert plan.rows_at_once(outer, x, chunk=None) == 100
     monkeypatch.setenv(memory.VARIABLE, "5")
     with pytest.raises(ConfigError, match="changed"):
