@@ -56,6 +56,7 @@ def test_windows(monkeypatch):
     """A flag that is reset needs no room at the head of its loop."""
     monkeypatch.setattr(reach, "WIDEST", 0)
     exact = Exact(diffquantum.load(wide(4, 0.3), parameters=8))
+    assert exact.whole is not None
     (cut,) = exact.whole.cuts
     assert exact.whole.window[cut] == (0, 1, 2, 3) and exact.whole.size == 4**4
     assert exact.whole.alive.tolist() == [True, False]  # the outcome is zero until the loop has ended
