@@ -66,7 +66,7 @@ def test_steps_follow_the_network(name, space):
     assert_steps_follow(MODELS[name](), space)
 
 
-@pytest.mark.parametrize("name", some(MODELS, "complex rbm", "jastrow"))
+@pytest.mark.parametrize("name", some(MODELS, "complex rbm", "jastrow", "complex jastrow"))
 def test_local_values(name):
     """The same numbers with and without updates: single flips, pairs, mixed and long strings."""
     lattice = Square(3, 3)
