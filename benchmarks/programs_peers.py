@@ -15,9 +15,12 @@ import importlib.metadata
 import json
 import math
 import os
+import pathlib
 import subprocess
 import sys
 import warnings
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 THETA, PHI = 1.0, 0.7
 ROUNDS = 12  # where a tool has no loops, they are written out
