@@ -35,8 +35,9 @@ slope = diffquantum.derivative(program, "phi", Roulette((0.5, 0.25, 0.125)))
 titles = ("program", "derivative in phi: its mean is the derivative")
 pictures.side_by_side(program, slope, titles=titles, out=out / "programs_side_by_side.png")
 
-fitted = tuned(program, None, theta, jax.random.key(0), shots=4000, parameter="phi")
-laws = {"fitted by a pilot run": fitted, "Roulette.mixture()": Roulette.mixture()}
+laws = {"Roulette.mixture()": Roulette.mixture()}
+if not arguments.small:
+    laws["fitted by a pilot run"] = tuned(program, None, theta, jax.random.key(0), shots=4000, parameter="phi")
 pictures.occurrences(program, theta, jax.random.key(1), "phi", laws, out=out / "programs_occurrences.png")
 
 rules = {"coins, Roulette.mixture()": Roulette.mixture(), "Roulette()": Roulette(), "Score(), simulator only": Score()}
