@@ -11,11 +11,11 @@ import jaxlib
 
 from qml._core.memory import check_memory
 
-# On a CPU only. LLVM's first level of optimisation gives the same speed as its third, and one stage less of sums by
-# halves a program of half the kernels. Without XLA's newer emitters, in one piece, it compiles in half of that time and
-# runs half as long again; not optimised at all in a tenth, and runs six times as long (docs/benchmarks.md, Start-up).
-_STEADY = {"xla_backend_optimization_level": 1, "xla_disable_hlo_passes": "tree_reduction_rewriter"}
-_ONCE = {**_STEADY, "xla_cpu_parallel_codegen_split_count": 1}
+# On a CPU only. LLVM's first level of optimisation gives the same speed as its third. Without sums by halves and XLA's
+# newer emitters, in one piece, a program compiles in a third of the time and runs half as long again; not optimised at
+# all in a tenth, and runs six times as long (docs/benchmarks.md, Start-up).
+_STEADY = {"xla_backend_optimization_level": 1}
+_ONCE = {**_STEADY, "xla_disable_hlo_passes": "tree_reduction_rewriter", "xla_cpu_parallel_codegen_split_count": 1}
 if jaxlib.version.__version_info__ < (0, 11):  # newer ones have no other emitters
     _ONCE["xla_cpu_use_fusion_emitters"] = False
 _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
