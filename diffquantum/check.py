@@ -1,6 +1,7 @@
 """Checks of programs: well-formed, differentiable; and which variables steer them."""
 
 import dataclasses
+from typing import Any
 
 from diffquantum.errors import DifferentiationError, ProgramError
 from diffquantum.ir import (
@@ -36,6 +37,7 @@ from diffquantum.ir import (
     writes,
     written,
 )
+from qml._core.errors import ShapeError
 
 ARITY = {name: len(letters) for name, letters in ROTATIONS.items()} | {
     name: 3 if name == "ccx" else 2 if name in ("cx", "cy", "cz", "swap") else 1 for name in FIXED
@@ -289,3 +291,19 @@ def describe(expression: Expression, program: Program | None = None) -> str:
             return f"({describe(condition, program)} ? {describe(yes, program)} | {describe(no, program)})"
         case Index(table, index):
             return f"{list(table)}[{describe(index, program)}]"
+
+
+def check_theta(program: Program, theta: Any) -> None:
+    """Raise unless there is one number for each parameter of a program.
+
+    Raises:
+        ShapeError: the array has another shape.
+    """
+    count = len(program.parameters)
+    if theta.shape != (count,):
+        raise ShapeError(
+            f"The program {program.name} has {count} parameters.",
+            got=f"an array of shape {theta.shape}",
+            expected=f"({count},) for {', '.join(program.parameters) or 'no parameters'}",
+            try_="one number for each parameter, in order",
+        )

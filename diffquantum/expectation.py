@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from diffquantum.check import check_theta
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate import SampledExpectation, sampled
 from diffquantum.estimate.sampled import Rule, pauli_terms
@@ -17,7 +18,7 @@ from diffquantum.simulate.noise import Noise
 from diffquantum.simulate.solvers import SOLVERS
 from diffquantum.transform.noisy import noisy
 from diffquantum.transform.simplify import number
-from qml._core.errors import ConfigError, ShapeError, SpaceError, unknown_name
+from qml._core.errors import ConfigError, SpaceError, unknown_name
 from qml._core.precision import require_x64
 from qml._core.types import Array
 
@@ -160,14 +161,7 @@ class Expectation:
 
     def _parameters(self, theta: Any) -> Array:
         theta = jnp.asarray(theta, dtype=float)
-        count = len(self.program.parameters)
-        if theta.shape != (count,):
-            raise ShapeError(
-                f"The program {self.program.name} has {count} parameters.",
-                got=f"an array of shape {theta.shape}",
-                expected=f"({count},) for {', '.join(self.program.parameters) or 'no parameters'}",
-                try_="one number for each parameter, in order",
-            )
+        check_theta(self.program, theta)
         return theta
 
 

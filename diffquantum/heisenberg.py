@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from diffquantum.check import check_theta
 from diffquantum.errors import UnsupportedError
 from diffquantum.estimate.sampled import pauli_terms
 from diffquantum.ir import (
@@ -46,7 +47,6 @@ from diffquantum.simulate.noise import Noise
 from diffquantum.simulate.terms import Conjugate, Guard, Memory, Put, Star, Sum, Term, Then, World
 from diffquantum.tidy import fold
 from diffquantum.transform.simplify import number
-from qml._core.errors import ShapeError
 from qml.operator import PauliSum
 
 # ---------------------------------------------------------------------------------------------------- programs as terms
@@ -134,13 +134,7 @@ def _noisy(qubit: Expression, noise: Noise | None) -> Term:
 def world(program: Program, theta: Any) -> World:
     """What turns the term of a program into numbers at some parameters `[params]`."""
     theta = np.asarray(theta, float)
-    if theta.shape != (len(program.parameters),):
-        raise ShapeError(
-            f"The program {program.name} has {len(program.parameters)} parameters.",
-            got=f"an array of shape {theta.shape}",
-            expected=f"({len(program.parameters)},) for {', '.join(program.parameters) or 'no parameters'}",
-            try_="one number for each parameter, in order",
-        )
+    check_theta(program, theta)
     return World(program, analyse(program, (number(program),)), np.asarray(kept(program, theta)))
 
 

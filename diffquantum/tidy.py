@@ -4,8 +4,9 @@ import dataclasses
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from diffquantum.errors import ProgramError
 from diffquantum.ir import (
     Assign,
     Binary,
@@ -128,6 +129,23 @@ def substitute(expression: Expression, values: dict[str, Expression]) -> Express
     if not inner:
         return expression
     return fold(rebuild(expression, tuple([substitute(part, values) for part in inner])))
+
+
+def resolve(name: str, expression: Expression, memory: Iterable[tuple[str, Expression]]) -> Expression:
+    """An expression with the variables of a memory put in.
+
+    Raises:
+        ProgramError: a variable has no value there; the program is called by its name.
+    """
+    value = substitute(expression, dict(memory))
+    if missing := variables(value):
+        raise ProgramError(
+            f"The program {name} reads the variable {sorted(missing)[0]!r} before it is set.",
+            got=sorted(missing),
+            expected="a value on every path that reads it",
+            try_="give the variable a value where it is declared",
+        )
+    return value
 
 
 # ---------------------------------------------------------------------------------------------------- statements

@@ -30,7 +30,7 @@ from diffquantum.simulate.coins import coin_qubits
 from diffquantum.simulate.liveness import Branch, Code, Liveness, Toss, lower
 from diffquantum.simulate.moments import Payload
 from diffquantum.simulate.noise import Noise
-from diffquantum.tidy import size, substitute
+from diffquantum.tidy import resolve, size
 
 Configuration = tuple[tuple[str, Expression], ...]  # live control variables with constants or expressions of parameters
 Place = tuple[int, Configuration]  # number of an instruction, and the memory before it
@@ -313,15 +313,7 @@ class _Explorer:
         return (op.Op((), tuple(op.Term(number, matrix, None) for number, matrix in matrices.items())),)
 
     def resolve(self, expression: Expression, configuration: Configuration) -> Expression:
-        value = substitute(expression, dict(configuration))
-        if missing := variables(value):
-            raise ProgramError(
-                f"The program {self.program.name} reads the variable {sorted(missing)[0]!r} before it is set.",
-                got=sorted(missing),
-                expected="a value on every path that reads it",
-                try_="give the variable a value where it is declared",
-            )
-        return value
+        return resolve(self.program.name, expression, configuration)
 
     def constant(self, expression: Expression, configuration: Configuration, what: str) -> bool | int | float:
         value = self.resolve(expression, configuration)

@@ -254,9 +254,14 @@ def largest(matvec: Any, vector: np.ndarray, size: int) -> float:
         return float(np.abs(scipy.sparse.linalg.eigs(system, 1, **settings)[0]))
     except scipy.sparse.linalg.ArpackNoConvergence:
         pass
-    log, turns = 0.0, 1000
+    return growth(matvec, vector, 1000)
+
+
+def growth(turn: Callable[[np.ndarray], np.ndarray], vector: np.ndarray, turns: int = 400) -> float:
+    """Growth of a vector in one turn, on average over the second half of many."""
+    log = 0.0
     for i in range(turns):
-        vector = matvec(vector)
+        vector = turn(vector)
         norm = np.linalg.norm(vector)
         if norm == 0.0:
             return 0.0

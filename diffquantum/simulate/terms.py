@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse.linalg
 
-from diffquantum.errors import ProgramError, TerminationError, UnsupportedError
-from diffquantum.ir import Assign, Const, Expression, Index, Parameter, Program, Var, parts, variables, walk
+from diffquantum.errors import TerminationError, UnsupportedError
+from diffquantum.ir import Assign, Const, Expression, Index, Parameter, Program, Var, parts, walk
 from diffquantum.simulate.gates import fixed, unitary
 from diffquantum.simulate.moments import Payload
 from diffquantum.simulate.operations import evaluate
-from diffquantum.tidy import substitute
+from diffquantum.simulate.solvers import growth
+from diffquantum.tidy import resolve
 
 Memory = tuple[tuple[str, Expression], ...]  # the variables that steer the program, by name
 State = dict[Memory, np.ndarray]  # moments of the density matrix `[moments, 2^n, 2^n]`, the first is itself
@@ -38,15 +39,7 @@ class World:
     theta: np.ndarray
 
     def value(self, e: Expression, memory: Memory) -> Expression:
-        value = substitute(e, dict(memory))
-        if missing := variables(value):
-            raise ProgramError(
-                f"The program {self.program.name} reads the variable {sorted(missing)[0]!r} before it is set.",
-                got=sorted(missing),
-                expected="a value on every path that reads it",
-                try_="give the variable a value where it is declared",
-            )
-        return value
+        return resolve(self.program.name, e, memory)
 
     def number(self, e: Expression, memory: Memory) -> float:
         return float(evaluate(self.value(e, memory), self.theta, np))
@@ -274,18 +267,6 @@ class Star:
 
 
 Term = Conjugate | Guard | Put | Then | Sum | Star
-
-
-def growth(turn: Callable[[np.ndarray], np.ndarray], v: np.ndarray, turns: int = 400) -> float:
-    """Growth of a vector in one turn, on average over the second half of many."""
-    log = 0.0
-    for i in range(turns):
-        v = turn(v)
-        norm = np.linalg.norm(v)
-        if norm == 0.0:
-            return 0.0
-        v, log = v / norm, log + (np.log(norm) if i >= turns // 2 else 0.0)
-    return float(np.exp(log / (turns - turns // 2)))
 
 
 def _pointwise(change: Callable[[Memory, np.ndarray], np.ndarray], x: Any) -> Any:
