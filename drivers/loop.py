@@ -48,7 +48,7 @@ class Loop:
         facts: what the result file says of the problem.
         final: makes the program of the last measurement; while the second step runs, for what is wrong with it is
             best known early.
-        careful: makes the program that does a step again where `program`, a quick one, was not sound.
+        careful: makes the program that takes over where `program`, a quick one, was not sound.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Loop:
         careful: Callable[[], Program] | None = None,
     ):
         self._final = functools.cache(final)
-        self._careful = None if careful is None else functools.cache(careful)
+        self._careful = careful
         self.program, self.inputs, self.leaves, self.layout = program, inputs, leaves, layout
         self.folder, self.every, self.done, self.best, self.spent = folder, every, done, best, spent
         self.sentences, self.facts = tuple(sentences), facts or {}
@@ -124,10 +124,13 @@ class Loop:
             self.seconds = clock.monotonic() - begin
 
     def _sure(self, pending: Any) -> Any:
-        """A finished step, done again by the careful program where the quick one was not sound."""
+        """A finished step; where the quick program was not sound, the careful one does it again, and all after it."""
         if pending is None or self._careful is None or bool(pending[1][3]):
             return pending
-        return pending[0], self._careful()(self.inputs, self.leaves)
+        quick, self.program, self._careful = self.program, self._careful(), None
+        self.program.compile()
+        self.program.seconds += quick.seconds
+        return pending[0], self.program(self.inputs, self.leaves)
 
     def _settle(
         self, pending: tuple, callbacks: Sequence[Callback], line: ProgressLine, stop: list, begin: float

@@ -1,9 +1,7 @@
 """Programs of a driver on plain arrays: traced once, compiled once, exported as StableHLO where a folder is given."""
 
-import contextlib
-import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +10,7 @@ import jax.numpy as jnp
 
 from drivers.io.layout import Layout, flatten, names_of
 from qml._core import tree
-from qml._core.compile import compiled
+from qml._core.compile import compiled, uncollected
 from qml._core.errors import DataError, ShapeError
 from qml.estimate.stats import Stats
 from qml.state.base import with_fallback
@@ -100,18 +98,6 @@ class Program:
         return self.compile()(inputs, leaves)
 
 
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: tracing makes so many small objects that it would take a fifth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
 def _flat(kind: str, out: Any) -> Any:
     """What a program returns as plain lists."""
     return (out[0], jax.tree.leaves(out[1]), *out[2:]) if kind in ("step", "quick") else jax.tree.leaves(out)
@@ -131,14 +117,14 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
     """
     start = time.perf_counter()
     inputs, leaves = outer.structs(), inner.structs()
-    with _uncollected():
+    with uncollected():
         traced = _call.trace(kind, outer, inner, inputs, leaves)
     info = traced.out_info[1] if kind in ("step", "quick") else {} if kind == "finish" else traced.out_info
     names = names_of(info)
     if not export:
 
         def make() -> Callable:
-            with _uncollected():
+            with uncollected():
                 lowered = traced.lower()
             run = compiled(lowered)
             return lambda inputs, leaves: _flat(kind, run(inputs, leaves))

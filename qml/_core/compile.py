@@ -1,8 +1,10 @@
 """What XLA's compiler is asked for: its default settings spend time that no program here gets back."""
 
+import contextlib
 import functools
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,11 +13,12 @@ import jaxlib
 
 from qml._core.memory import check_memory
 
-# On a CPU only. LLVM's first level of optimisation gives the same speed as its third. Without sums by halves and XLA's
-# newer emitters, in one piece, a program compiles in a third of the time and runs half as long again; not optimised at
-# all in a tenth, and runs six times as long (docs/benchmarks.md, Start-up).
-_STEADY = {"xla_backend_optimization_level": 1}
-_ONCE = {**_STEADY, "xla_disable_hlo_passes": "tree_reduction_rewriter", "xla_cpu_parallel_codegen_split_count": 1}
+# On a CPU only. LLVM's first level of optimisation gives the same speed as its third, and so it is without sums by
+# halves: the long ones here are products of matrices. Without XLA's newer emitters, in one piece, a program compiles in
+# half the time and runs half as long again; not optimised at all in a tenth, and runs six times as long
+# (docs/benchmarks.md, Start-up).
+_STEADY = {"xla_backend_optimization_level": 1, "xla_disable_hlo_passes": "tree_reduction_rewriter"}
+_ONCE = {**_STEADY, "xla_cpu_parallel_codegen_split_count": 1}
 if jaxlib.version.__version_info__ < (0, 11):  # newer ones have no other emitters
     _ONCE["xla_cpu_use_fusion_emitters"] = False
 _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
@@ -55,9 +58,22 @@ def once(
     def call(*args: Any) -> Any:
         if any(isinstance(x, jax.core.Tracer) for x in [jax.device_put(0), *jax.tree.leaves(args)]):
             return jitted()(*args)
-        return _with_options(lambda options: jitted(*options.items())(*args), _LIGHT if light else _ONCE)
+        with uncollected():
+            return _with_options(lambda options: jitted(*options.items())(*args), _LIGHT if light else _ONCE)
 
     return call
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: tracing makes so many small objects that it would take a fifth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _with_options(run: Callable[[dict[str, Any]], Any], wanted: dict[str, Any]) -> Any:

@@ -93,7 +93,8 @@ def log_sum_exp(coefficients: Any, log_values: Inexact[Array, "batch terms"], co
         values = values.astype(jnp.result_type(values.dtype, jnp.complex64))
     weights = jnp.asarray(coefficients)
     weights = (weights if jnp.iscomplexobj(values) else weights.real).astype(values.dtype)
-    total = jnp.sum(jnp.atleast_2d(weights) * values, axis=-1)
+    weights = jnp.atleast_2d(weights)
+    total = values @ weights[0] if weights.shape[0] == 1 else jnp.sum(weights * values, axis=-1)
     zero = total == 0
     safe = jnp.log(jnp.where(zero, 1.0, total)) + shift[:, 0]
     return jnp.where(zero, -jnp.inf, safe)

@@ -110,10 +110,7 @@ def _local_values(
         return map_chunks(rows, x, chunk=rows_at_once(rows, x, chunk=chunk))
 
     if not ansatz.fallback:
-        shape = jax.eval_shape(by_updates, x)
-        return jax.lax.cond(
-            updates.reliable(tables), by_updates, lambda x: jnp.full(shape.shape, jnp.nan, shape.dtype), x
-        )
+        return jnp.where(updates.reliable(tables), by_updates(x), jnp.nan)
     return jax.lax.cond(updates.reliable(tables), by_updates, by_network, x)
 
 

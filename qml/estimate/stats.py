@@ -162,6 +162,7 @@ def _statistics(values: Array, weights: Any, used: Any) -> Stats:
 
 
 _MANY_CHAINS = 64
+_SHORT = 128  # numbers that are compared each with each, which compiles to less than a loop
 
 
 def _larger(a: Any, b: int) -> Any:
@@ -184,23 +185,30 @@ def _tau_within(residual: Array, scatter: Array, steps: Array | None = None) -> 
     Residuals from `steps` on are zero.
     """
     length = residual.shape[0]
-    padded = jnp.fft.fft(residual, 2 * length, axis=0)
-    covariance = jnp.fft.ifft(jnp.abs(padded) ** 2, axis=0).real[:length]
+    power = jnp.mean(jnp.abs(jnp.fft.fft(residual, 2 * length, axis=0)) ** 2, axis=1)
+    covariance = jnp.fft.ifft(power, axis=0).real[:length]
     count: Any = length if steps is None else steps
-    rho = jnp.mean(covariance, axis=1) / count / jnp.where(scatter > 0, scatter, 1.0)[None]
+    rho = covariance / count / jnp.where(scatter > 0, scatter, 1.0)[None]
     pairs = rho[: length // 2 * 2].reshape(length // 2, 2, *rho.shape[1:]).sum(axis=1) if length > 1 else rho
     if steps is not None:
         inside = jnp.arange(len(pairs)) < _larger(steps // 2, 1)
         pairs = jnp.where(inside.reshape(-1, *[1] * (pairs.ndim - 1)), pairs, 0.0)
-
-    def add(carry: tuple, pair: Array) -> tuple[tuple, None]:  # a small loop compiles to one kernel
-        alive, lowest, total = carry
-        alive, lowest = alive & (pair > 0), jnp.minimum(lowest, pair)
-        return (alive, lowest, total + jnp.where(alive, lowest, 0.0)), None
-
-    zero = jnp.zeros_like(pairs[0])
-    (_, _, total), _ = jax.lax.scan(add, (zero == 0, zero + jnp.inf, zero), pairs)
+    total = jnp.sum(jnp.maximum(_lowest(pairs), 0.0), axis=0)  # up to the first pair that is not positive
     return jnp.maximum(total - 0.5, 0.5 / count)
+
+
+def _lowest(values: Array) -> Array:
+    """The lowest of the values so far, along the first axis."""
+    length = len(values)
+    if length > _SHORT:
+
+        def lower(low: Array, x: Array) -> tuple[Array, Array]:
+            low = jnp.minimum(low, x)
+            return low, low
+
+        return jax.lax.scan(lower, jnp.full_like(values[0], jnp.inf), values)[1]
+    so_far = np.tri(length, dtype=bool).reshape(length, length, *[1] * (values.ndim - 1))
+    return jnp.min(jnp.where(so_far, values[None], jnp.inf), axis=1)
 
 
 def _halves(values: Array, steps: Array | None) -> tuple[Array, Array, Any]:

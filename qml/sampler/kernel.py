@@ -150,9 +150,9 @@ def sweep(
     wave: Network | Updates,
 ) -> Chains:
     """So many moves of every chain, with the random numbers of all of them drawn at once."""
-    key, draw = jax.random.split(chains.key)
-    shape = (moves, chains.x.shape[0], rule.n_uniforms + 1)  # drawn in a row: that compiles to far less
-    uniforms = jax.random.uniform(draw, (math.prod(shape),), real_dtype()).reshape(shape)
+    shape = (moves, chains.x.shape[0], rule.n_uniforms + 1)
+    key, uniforms = drawn(chains.key, math.prod(shape))
+    uniforms = uniforms.reshape(shape)
     thresholds = jnp.log(uniforms[..., -1]) - log_share(hilbert)
 
     def move(carry: tuple, inputs: tuple[Array, Array]) -> tuple[tuple, None]:
@@ -170,6 +170,18 @@ def sweep(
     start = (chains.x, chains.log_psi, chains.accepted, chains.by_rule, wave.start(chains.x))
     (x, log_psi, accepted, by_rule, _), _ = jax.lax.scan(move, start, (uniforms[..., :-1], thresholds))
     return counted(Chains(x, log_psi, key, accepted, chains.still, chains.longest, by_rule), chains.accepted, moves)
+
+
+def drawn(key: Array, count: int) -> tuple[Array, Array]:
+    """The next key and so many uniform numbers, in a row and by one call of the generator: that compiles to least.
+
+    The key is made of the first 16 bits of the first numbers drawn, as a split makes it of the first words.
+    """
+    words = jax.random.key_data(key).shape[-1]
+    uniforms = jax.random.uniform(key, (2 * words + count,), real_dtype())
+    halves = (uniforms[: 2 * words] * 2**16).astype(jnp.uint32).reshape(words, 2)
+    data = halves[:, 0] * 2**16 + halves[:, 1]
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)), uniforms[2 * words :]
 
 
 def counted(chains: Chains, before: Array, moves: int) -> Chains:
@@ -227,9 +239,7 @@ def by_best_wave(
         return *by_network(), no
     tables = updates.prepare(params)
     twin = eqx.tree_at(lambda c: c.key, start, jax.random.clone(start.key))
-    shapes = jax.eval_shape(lambda: run(twin, Updates(updates, tables))[1])
-
-    small = math.sqrt(jnp.finfo(start.log_psi.dtype).eps)
+    small, reliable = math.sqrt(jnp.finfo(start.log_psi.dtype).eps), updates.reliable(tables)
 
     def by_updates() -> tuple[tuple[Chains, Any], Array, Array]:
         chains, seen = run(twin, Updates(updates, tables))
@@ -239,12 +249,15 @@ def by_best_wave(
         wrong = jnp.mean(jnp.isfinite(gap) & (drift > _WRONG * small)) >= _MANY if ansatz.fallback else no
         return (eqx.tree_at(lambda c: c.log_psi, chains, exact), seen), jnp.max(drift), wrong
 
+    if not ansatz.fallback:  # without a branch: that compiles to less
+        (chains, seen), drift, _ = by_updates()
+        known = jnp.where(reliable & (drift < small), chains.log_psi, jnp.nan)
+        return eqx.tree_at(lambda c: c.log_psi, chains, known), seen, no
+    shapes = jax.eval_shape(lambda: run(twin, Updates(updates, tables))[1])
+
     def nothing() -> tuple[tuple[Chains, Any], Array, Array]:
         seen = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
         return (start, seen), jnp.full_like(start.log_psi[0].real, jnp.inf), no
 
-    result, drift, wrong = jax.lax.cond(updates.reliable(tables), by_updates, nothing)
-    if not ansatz.fallback:
-        chains, seen = result
-        return eqx.tree_at(lambda c: c.log_psi, chains, jnp.where(drift < small, chains.log_psi, jnp.nan)), seen, no
+    result, drift, wrong = jax.lax.cond(reliable, by_updates, nothing)
     return *jax.lax.cond(drift < small, lambda: result, by_network), wrong

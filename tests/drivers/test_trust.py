@@ -49,7 +49,8 @@ def good(step):
 
 
 def spoiled(carry, where, value):
-    return eqx.tree_at(where, carry, jax.tree.map(lambda x: jnp.full_like(x, value), where(carry)))
+    values = value if isinstance(value, tuple) else jax.tree.map(lambda _: value, where(carry))
+    return eqx.tree_at(where, carry, jax.tree.map(jnp.full_like, where(carry), values))
 
 
 def params_of(point):
@@ -93,8 +94,10 @@ FAULTS = {
         lambda c: c["memory"].hyperparams["learning_rate"], np.nan, Reason.NOT_FINITE, 5),
     "energy below a bound": (lambda c: c["floor"], 100.0, Reason.BELOW_BOUND, 5),
     "energy jumps every time": (lambda c: (c["guard"].highest, c["guard"].known), -50.0, Reason.JUMP, 5),
-    "chains frozen": (
-        lambda c: (c["state"].params["field"], c["anchor"]["state"].params["field"]), 1e3, Reason.FROZEN, 6),
+    "chains frozen": (  # all of them where the wave function is
+        lambda c: tuple(
+            part for s in (c["state"], c["anchor"]["state"]) for part in (s.params["field"], s.sampler_state.x)),
+        (1e3, 1, 1e3, 1), Reason.FROZEN, 6),
 }  # fmt: skip
 
 

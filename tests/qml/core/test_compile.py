@@ -43,8 +43,7 @@ def test_options_that_the_compiler_does_not_know_are_left_out(monkeypatch):
 
 def test_flags_of_the_user_stand(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
-    assert options._with_options(dict, options._STEADY) == {}
-    assert "xla_disable_hlo_passes" in options._with_options(dict, options._ONCE)
+    assert options._with_options(dict, options._STEADY).keys() == {"xla_disable_hlo_passes"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qml.estimate import Samples, Stats, statistics
-from qml.estimate.stats import chains_disagree
+from qml.estimate.stats import _SHORT, _lowest, chains_disagree
 from tests.helpers.zscore import assert_z_uniform
 
 
@@ -31,6 +31,12 @@ def test_autocorrelation_time(phi, length, chains):
     assert abs(float(stats.variance) - 1) < 0.1
     assert abs(float(stats.r_hat) - 1) < 0.1
     np.testing.assert_allclose(stats.error, np.sqrt(2 * stats.tau * stats.variance / (length * chains)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("length", [1, 2, _SHORT, _SHORT + 1])
+def test_lowest_so_far(length):
+    values = jax.random.normal(jax.random.key(0), (length, 3))
+    np.testing.assert_array_equal(_lowest(values), np.minimum.accumulate(values, axis=0))
 
 
 @pytest.mark.parametrize(("length", "chains"), [(60, 16), (10, 100), (1, 200)])

@@ -10,6 +10,7 @@ from qml._core.errors import ShapeError, SpaceError
 from qml.ansatz import to_ansatz
 from qml.hilbert import Boson, Constrained, Spin, SpinfulFermion, SpinlessFermion
 from qml.sampler import ExactSampler, Exchange, LocalFlip, Metropolis, Restricted, default_sampler
+from qml.sampler.kernel import drawn
 from tests.qml.sampler.cases import CAVITY, LINE, blockade, single, uneven
 from tests.qml.sampler.checks import law_pvalue
 
@@ -33,6 +34,21 @@ def test_acceptance_law():
         assert np.all(counts[row == 0] == 0)
         assert stats.chisquare(counts[row > 0], row[row > 0] * counts.sum()).pvalue > 1e-5
     assert np.sum(end != start) == int(state.accepted.sum()) and int(state.proposed) == 1
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+def test_numbers_and_the_next_key_of_one_call(kind):
+    """Numbers are uniform, neighbours and the draws after them do not go together, and no key comes twice."""
+
+    def draw(key, _):
+        key, numbers = drawn(key, 100)
+        return key, (jax.random.key_data(key), numbers)
+
+    keys, numbers = map(np.asarray, jax.lax.scan(draw, jax.random.key(5, impl=kind), length=1000)[1])
+    assert len(np.unique(keys, axis=0)) == 1000 and keys.std() == pytest.approx(2**32 / np.sqrt(12), rel=0.05)
+    assert stats.kstest(numbers.ravel(), "uniform").pvalue > 1e-3
+    for a, b in ((numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
+        assert abs(stats.pearsonr(a.ravel(), b.ravel()).statistic) < 4 / np.sqrt(a.size)
 
 
 def test_no_period():
