@@ -299,9 +299,12 @@ PROBLEMS = {"P1": p1, "P2": p2, "P3": p3, "P4": p4, "P5": p5, "P6/P7": p6, "P8":
 
 
 def main(chosen):
+    known = [part for name in PROBLEMS for part in name.split("/")]
+    if unknown := set(chosen) - set(known):
+        raise SystemExit(f"There is no problem {', '.join(sorted(unknown))}. Known: {', '.join(known)}")
     print("| problem | quantity | limit | found | met | CPU s |\n| --- | --- | --- | --- | --- | --- |")
     for name, problem in PROBLEMS.items():
-        if chosen and name not in chosen:
+        if chosen and not set(name.split("/")) & set(chosen):
             continue
         begin = time.process_time()
         for quantity, limit, found in problem():

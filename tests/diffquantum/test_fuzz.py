@@ -55,7 +55,7 @@ def test_five_thousand(kind):
                 diffquantum.load(text, entry=name, time_limit=20.0, **settings)
             count += 1
         finally:
-            worker.process.kill()
+            worker.close()
 
 
 class Worker:
@@ -68,13 +68,21 @@ class Worker:
             call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
         self.lines: queue.Queue = queue.Queue()
-        threading.Thread(target=self.read, daemon=True).start()
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
 
     def read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.put(line)
         self.lines.put(None)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.thread.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def numbers(self):
         while (line := self.lines.get(timeout=LIMIT)) is not None:
