@@ -4,6 +4,8 @@ import importlib
 import sys
 import types
 
+from qml._core.lazy import lazily
+
 _NAMES = {
     "Builder": "builder",
     "Analysis": "analysis",
@@ -33,12 +35,11 @@ _NAMES = {
     "weakest_precondition": "heisenberg",
     "to_openqasm": "emit_openqasm",
 }
+_get = lazily(__name__, _NAMES)
 
 
 def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"diffquantum.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'diffquantum' has no attribute {name!r}")
+    return _get(name)
 
 
 def __dir__():

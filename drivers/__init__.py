@@ -1,6 +1,6 @@
 """Run jobs: variational Monte Carlo, time evolution, program fits, Gibbs fits; record, resume and plot them."""
 
-import importlib
+from qml._core.lazy import lazily
 
 _NAMES = {
     "AbstractDriver": "base",
@@ -26,14 +26,11 @@ _NAMES = {
     "History": "io.history",
 }
 _ROOMS = ("base", "config", "io", "plot")
+_get = lazily(__name__, _NAMES, _ROOMS)
 
 
 def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"drivers.{_NAMES[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"drivers.{name}")
-    raise AttributeError(f"module 'drivers' has no attribute {name!r}")
+    return _get(name)
 
 
 def __dir__():

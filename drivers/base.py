@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from drivers.io import checkpoint as checkpoints
-from drivers.io.compiled import Program, build, load
+from drivers.io.compiled import QUICK, Program, build, load
 from drivers.io.describe import describe
 from drivers.io.layout import Layout, flatten
 from drivers.io.result import Result, SavedState
@@ -154,7 +154,9 @@ class AbstractDriver(eqx.Module):
         words = {"sentences": list(driver.sentences()), "facts": driver.facts(thing)}
         plan = {"steps": total, "checkpoint_every": checkpoint_every, **words}
         step, final = _programs(folder, thing, (inputs, outer), inner, plan, quick=driver.quick)
-        careful = partial(build, "step", outer, inner, export=False) if folder is None and driver.quick else None
+        careful = None
+        if folder is None and driver.quick:
+            careful = partial(build, outer=outer, inner=inner, export=False)
         opening = build("start", outer, inner, export=False)
         loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words, final=final, careful=careful)
         if opening.names:
@@ -186,19 +188,20 @@ def _programs(
 ) -> tuple[Program, Callable[[], Program]]:
     """The step and final measurement; with a folder they are exported there and the exported ones run."""
     inputs, layout = outer
-    final = partial(build, "final", layout, inner, export=False)
+    make = partial(build, outer=layout, inner=inner, export=False)
     if folder is None:
-        return build("quick" if quick else "step", layout, inner, export=False), final
+        how = QUICK if quick else ""
+        return make(f"{how}step"), partial(make, f"{how}final")
     try:
         made = {kind: build(kind, layout, inner, export=True) for kind in ("step", "final", "finish")}
     except (NotImplementedError, ValueError) as error:
-        step = build("step", layout, inner, export=False)  # an error of the step itself is raised here
+        step = make("step")  # an error of the step itself is raised here
         warnings.warn(
             f"The step cannot be exported ({str(error)[:150]}), so the folder alone cannot be resumed. "
             "Try: take callbacks to the host (pure_callback, error_if, debug.print) out of the step.",
             stacklevel=3,
         )
-        return step, final
+        return step, partial(make, "final")
     tables = {"inputs": layout, "carry": inner, "thing": flatten(thing)[1]}
     folder.write_program(made, tables, inputs, plan)
     return made["step"], lambda: made["final"]
@@ -242,7 +245,7 @@ def resume(
     at, leaves, meta = _load_checkpoint(folder, checkpoint, tables["carry"])
     total = int(record["plan"]["steps"]) if steps is None else at + whole_steps(steps)
     programs = {
-        name: load(folder.read_blob(name), tables["inputs"], tables["carry"], entry["names"])
+        name: load(folder.read_blob(name), tables["inputs"], tables["carry"], entry["names"], often=name == "step")
         for name, entry in record["programs"].items()
     }
     arrays, leaves = [jnp.asarray(x) for x in inputs], [jnp.asarray(x) for x in leaves]

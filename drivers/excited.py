@@ -14,6 +14,7 @@ from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
 from drivers.measure import (
     FRESH,
+    chains_of,
     check_job,
     check_rules,
     energy_info,
@@ -30,6 +31,7 @@ from qml._core.errors import ConfigError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array
 from qml.estimate import AbstractPreconditioner, diagnose
+from qml.estimate.health import watch
 from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
 
@@ -155,8 +157,8 @@ class Excited(AbstractDriver):
     ) -> tuple[dict, dict]:
         """The next point of one state, and what to record; `lengths` are those of the steps of the states before it."""
         state, samples = one
-        health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
-        info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
+        seen = watch(chains_of(state))
+        info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
         below = below_floor(info["energy"], point["floor"])
 
         def pushed(there: Drawn, strengths: Array) -> Array:
@@ -168,18 +170,18 @@ class Excited(AbstractDriver):
         change, memory, metric, extra = propose(self, state, samples, lowered, point)
         if self.trust is None:
             moved = settled(state.with_params(optax.apply_updates(state.params, change)))
-            status, reason = plain_outcome(below, health)
+            status, reason = plain_outcome(below, seen)
             new = {"state": moved, "memory": memory, "metric": metric, "floor": point["floor"]}
             return new, {**info, **extra, "status": status, "reason": reason}
+        energy = real(samples.statistics(lowered))
         change, verdict = self.trust.judge(
-            state, samples, lowered, self.hamiltonian, change, lambda *there: pushed(there, strengths)
+            state, samples, lowered, self.hamiltonian, change, energy.tau, lambda *there: pushed(there, strengths)
         )
         moved = settled(state.with_params(optax.apply_updates(state.params, change)))
         here = {"state": state, "memory": point["memory"], "metric": point["metric"]}
         there = {"state": moved, "memory": memory, "metric": metric}
         checked = real(samples.statistics(local + pushed(one, point["promised"])))
-        energy = real(samples.statistics(lowered))
-        new, step = decide(self.trust, point, Point(here, there, checked, energy, verdict, below, health))
+        new, step = decide(self.trust, point, Point(here, there, checked, energy, verdict, below, seen))
         # the states before move too: a squared overlap changes by no more than the length of a step
         guard = new["guard"]
         guard = eqx.tree_at(lambda g: g.highest, guard, guard.highest + jnp.sum(strengths * lengths))
@@ -192,9 +194,8 @@ class Excited(AbstractDriver):
         infos, flags = [], []
         for state, samples in drawn:
             local = state.local_values(self.hamiltonian, samples)
-            health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
-            infos.append({**energy_info(state, samples, local, health), **observed(state, samples, self.observe)})
-            flags.append(health.troubles)
+            infos.append({**energy_info(state, samples, local), **observed(state, samples, self.observe)})
+            flags.append(diagnose(samples, local, chains_of(state)).troubles)
         info = jax.tree.map(lambda *a: jnp.stack(a), *infos)
         info |= {"troubles": jnp.any(jnp.stack(flags), axis=0), "lower_bound": carry["points"][0]["floor"]}
         if len(drawn) == 1:

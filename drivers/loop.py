@@ -6,7 +6,7 @@ import pathlib
 import signal
 import threading
 import time as clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,7 +48,7 @@ class Loop:
         facts: what the result file says of the problem.
         final: makes the program of the last measurement; while the second step runs, for what is wrong with it is
             best known early.
-        careful: makes the program that takes over where `program`, a quick one, was not sound.
+        careful: makes the program of a kind that takes over where a quick one was not sound.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Loop:
         sentences: Sequence[str] = SENTENCES,
         facts: Mapping[str, Any] | None = None,
         final: Callable[[], Program],
-        careful: Callable[[], Program] | None = None,
+        careful: Callable[[str], Program] | None = None,
     ):
         self._final = functools.cache(final)
         self._careful = careful
@@ -127,7 +127,8 @@ class Loop:
         """A finished step; where the quick program was not sound, the careful one does it again, and all after it."""
         if pending is None or self._careful is None or bool(pending[1][3]):
             return pending
-        quick, self.program, self._careful = self.program, self._careful(), None
+        quick, make, self._careful = self.program, self._careful, None
+        self.program, self._final = make("step"), functools.cache(functools.partial(make, "final"))
         self.program.compile()
         self.program.seconds += quick.seconds
         return pending[0], self.program(self.inputs, self.leaves)
@@ -190,8 +191,9 @@ class Loop:
             self._metrics.close()
         row, final = {}, self._final()
         if final.names and status != Status.INTERRUPTED:
-            row = dict(zip(final.names, jax.device_get(final(self.inputs, self.leaves)), strict=True))
-            self.compile_time += final.seconds
+            row = self._measured(final)
+            if self._careful is not None and any(n.endswith(".mean") for n in _not_finite(row.keys(), row.values())):
+                row = self._measured(self._careful("final"))
         numbers = records(row, row.values())
         found = doubts(numbers, self.history) if status in _ENDS else []
         if found:
@@ -212,6 +214,12 @@ class Loop:
             )
         return numbers, status, message
 
+    def _measured(self, final: Program) -> dict:
+        """The final numbers."""
+        row = dict(zip(final.names, jax.device_get(final(self.inputs, self.leaves)), strict=True))
+        self.compile_time += final.seconds
+        return row
+
     def result(self, state: Any, status: Status, message: str, final: dict) -> Result:
         """The result of this run; where its facts name couplings, the folder gets tables of them."""
         out = None if self.folder is None else pathlib.Path(self.folder.path)
@@ -230,7 +238,7 @@ class Loop:
         )
 
 
-def _not_finite(names: Sequence[str], arrays: Sequence[Any]) -> list[str]:
+def _not_finite(names: Iterable[str], arrays: Iterable[Any]) -> list[str]:
     """Names of the arrays that hold NaN or infinity."""
     return [n for n, x in zip(names, jax.device_get(list(arrays)), strict=True) if not np.all(np.isfinite(x))]
 

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 
 from qml._core.errors import ConfigError, SpaceError
-from qml.estimate import Health, Samples, Stats, diagnose
+from qml.estimate import Samples, Stats, diagnose
+from qml.estimate.health import plain_v_score
 from qml.operator import AbstractOperator, PauliSum
 from qml.state import AbstractState, MCState
 
@@ -86,11 +87,15 @@ def real(stats: Stats) -> Stats:
     return eqx.tree_at(lambda s: s.mean, stats, stats.mean.real)
 
 
-def energy_info(state: AbstractState, samples: Samples, local: Any, health: Health | None = None) -> dict:
+def chains_of(state: AbstractState) -> Any:
+    """The chains of a state; `None` of a full sum."""
+    return state.sampler_state if isinstance(state, MCState) else None
+
+
+def energy_info(state: AbstractState, samples: Samples, local: Any) -> dict:
     """Energy, V-score and, of chains, the acceptance, of one set of samples."""
-    chains = state.sampler_state if isinstance(state, MCState) else None
-    health = diagnose(samples, local, chains) if health is None else health
-    info = {"energy": real(samples.statistics(local)), "v_score": health.v_score}
+    chains, energy = chains_of(state), samples.statistics(local)
+    info = {"energy": real(energy), "v_score": plain_v_score(energy, samples.x.shape[1])}
     return info if chains is None else {**info, "acceptance": jnp.mean(chains.acceptance)}
 
 
@@ -164,6 +169,5 @@ def fresh_energy(
     """
     fresh, samples = fresh_samples(state, times)
     local = fresh.local_values(hamiltonian, samples)
-    health = diagnose(samples, local, fresh.sampler_state if isinstance(fresh, MCState) else None)
-    info = energy_info(fresh, samples, local, health)
-    return {**info, "troubles": health.troubles, **observed(fresh, samples, observe)}
+    troubles = diagnose(samples, local, chains_of(fresh)).troubles
+    return {**energy_info(fresh, samples, local), "troubles": troubles, **observed(fresh, samples, observe)}

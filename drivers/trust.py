@@ -15,7 +15,8 @@ from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Bool, Float, Int, Params, PyTree
-from qml.estimate import AbstractPreconditioner, Health, Samples, Stats, forces
+from qml.estimate import AbstractPreconditioner, Samples, Stats, forces
+from qml.estimate.health import Watch
 from qml.estimate.metric import turn
 from qml.estimate.trial import cap, reweigh
 from qml.state import AbstractState, MCState
@@ -180,6 +181,7 @@ class Trust(eqx.Module):
         local: Array,
         hamiltonian: Any,
         change: Params,
+        tau: Array | float,
         further: Callable[[AbstractState, Samples], Array] | None = None,
     ) -> tuple[Params, Verdict]:
         """Shorten a change of the parameters, and judge the step by the energy after it.
@@ -190,6 +192,7 @@ class Trust(eqx.Module):
             local: local values of what is lowered, at the samples.
             hamiltonian: an operator.
             change: a tree like the parameters.
+            tau: autocorrelation time of the local values.
             further: local values of what is lowered besides the operator, at samples with the state after the step.
         """
         rows, local = _some(samples, local, self.share)
@@ -205,7 +208,7 @@ class Trust(eqx.Module):
         there = Samples(rows.x, rows.weights, log_new, rows.chains, rows.used)
         new = moved.local_values(hamiltonian, there)
         new = new if further is None else new + further(moved, there)
-        trial = reweigh(rows, log_new, local, new)
+        trial = reweigh(rows, log_new, local, new, tau)
         slack = 2 * sigma * length + 3 * _known(trial.error) + 1e-9 * jnp.abs(trial.before)
         finite = tree.all_finite(change) & jnp.isfinite(trial.change) & jnp.isfinite(length)
         near, covered = jnp.abs(trial.change - slope) <= slack, trial.effective >= self.effective
@@ -216,12 +219,12 @@ class Trust(eqx.Module):
         )
 
     def remember(
-        self, guard: Guard, energy: Stats, verdict: Verdict, believed: Array, taken: Array, health: Health
+        self, guard: Guard, energy: Stats, verdict: Verdict, believed: Array, taken: Array, seen: Watch
     ) -> Guard:
         """The guard after a step; refusals count until fresh samples have confirmed a step that was taken."""
         promised = energy.mean + jnp.where(taken, verdict.change, 0.0)
         error = jnp.hypot(_known(energy.error), jnp.where(taken, _known(verdict.error), 0.0))
-        stuck = jnp.any(health.troubles[1:3])
+        stuck = seen.frozen | seen.idle
         kept = jnp.where(guard.known, 0, guard.rejected)
         soft = self._softened(guard.stiffness, verdict) if self.adaptive else jnp.maximum(guard.stiffness / 2, 1.0)
         return Guard(
@@ -242,23 +245,23 @@ class Trust(eqx.Module):
         noise = jnp.abs(verdict.change - verdict.predicted) <= 3 * _known(verdict.error)
         return jnp.maximum(stiffness * jnp.where(noise | ~jnp.isfinite(factor), 1.0, factor), _SOFTEST)
 
-    def outcome(self, guard: Guard, reason: Array, below: Array, health: Health) -> tuple[Array, Array]:
+    def outcome(self, guard: Guard, reason: Array, below: Array, seen: Watch) -> tuple[Array, Array]:
         """Status and reason after a step."""
-        sampling = jnp.where(health.troubles[1], int(Reason.FROZEN), int(Reason.STILL))
+        sampling = jnp.where(seen.frozen, int(Reason.FROZEN), int(Reason.STILL))
         status, why = jnp.array(int(Status.RUNNING)), jnp.array(int(Reason.NONE))
         for there, code, cause in (
             (guard.stuck >= PERSISTS, Status.STALLED, sampling),
             (guard.rejected >= self.patience, Status.DIVERGED, reason),
         ):
             status, why = jnp.where(there, int(code), status), jnp.where(there, cause, why)
-        return plain_outcome(below, health, status, why)
+        return plain_outcome(below, seen, status, why)
 
 
-def plain_outcome(below: Array, health: Health, status: Any = 0, reason: Any = 0) -> tuple[Array, Array]:
+def plain_outcome(below: Array, seen: Watch, status: Any = 0, reason: Any = 0) -> tuple[Array, Array]:
     """Status and reason after a step that no one judges: a broken bound, or wrong local updates, end any run."""
     for there, code, cause in (
         (below, Status.DIVERGED, Reason.BELOW_BOUND),
-        (health.refused, Status.STALLED, Reason.UPDATES),
+        (seen.refused, Status.STALLED, Reason.UPDATES),
     ):
         status, reason = jnp.where(there, int(code), status), jnp.where(there, int(cause), reason)
     return status, reason
@@ -332,7 +335,7 @@ class Point(NamedTuple):
         energy: what the promise of this step is made from; the same where nothing but this state changed.
         verdict: of the judge.
         below: the energy breaks a rigorous bound.
-        health: of the samples.
+        seen: of the chains.
     """
 
     here: dict
@@ -341,7 +344,7 @@ class Point(NamedTuple):
     energy: Stats
     verdict: Verdict
     below: Array
-    health: Health
+    seen: Watch
 
 
 def decide(trust: Trust, carry: dict, step: Point) -> tuple[dict, dict]:
@@ -360,8 +363,8 @@ def decide(trust: Trust, carry: dict, step: Point) -> tuple[dict, dict]:
     finite = tree.all_finite({n: step.there[n] for n in ("memory", "metric")})
     taken = believed & verdict.taken & finite & ~step.below
     reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
-    guard = trust.remember(guard, step.energy, verdict, believed, taken, step.health)
-    status, reason = trust.outcome(guard, reason, step.below, step.health)
+    guard = trust.remember(guard, step.energy, verdict, believed, taken, step.seen)
+    status, reason = trust.outcome(guard, reason, step.below, step.seen)
     point, anchor = gone_on(taken, believed, step.there, step.here, carry["anchor"])
     info = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
     new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}

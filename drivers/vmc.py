@@ -14,6 +14,7 @@ from drivers.base import AbstractDriver, whole_steps
 from drivers.bounds import lower_bound
 from drivers.measure import (
     FRESH,
+    chains_of,
     check_job,
     check_rules,
     energy_info,
@@ -28,7 +29,8 @@ from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Params
-from qml.estimate import SR, AbstractPreconditioner, Samples, diagnose
+from qml.estimate import SR, AbstractPreconditioner, Samples
+from qml.estimate.health import watch
 from qml.estimate.phase import added_forces, check_phases
 from qml.operator import AbstractOperator
 from qml.state import AbstractState, MCState
@@ -118,8 +120,8 @@ class VMC(AbstractDriver):
         state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
         samples, local = jax.lax.optimization_barrier((samples, local))  # the kernel of the solve is not made before
-        health = diagnose(samples, local, state.sampler_state if isinstance(state, MCState) else None)
-        info = {**energy_info(state, samples, local, health), **observed(state, samples, self.observe)}
+        seen = watch(chains_of(state))
+        info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
         energy, floor = info["energy"], carry["floor"]
         below = below_floor(energy, floor)
         added = self._added(state, samples, local) if self.phases else None
@@ -127,14 +129,14 @@ class VMC(AbstractDriver):
         chains = state.sampler_state.log_psi if isinstance(state, MCState) else ()
         sound = True if state.ansatz.fallback else tree.all_finite((chains, local, change))
         if self.trust is None:
-            status, reason = plain_outcome(below, health)
+            status, reason = plain_outcome(below, seen)
             moved = settled(state.with_params(optax.apply_updates(state.params, change)))
             info = {**info, **extra, "status": status, "reason": reason, "sound": sound}
             return {"state": moved, "memory": memory, "metric": metric, "floor": floor}, info
-        change, verdict = self.trust.judge(state, samples, local, self.hamiltonian, change)
+        change, verdict = self.trust.judge(state, samples, local, self.hamiltonian, change, energy.tau)
         moved = settled(state.with_params(optax.apply_updates(state.params, change)))
         there = {"state": moved, "memory": memory, "metric": metric}
-        new, step = decide(self.trust, carry, Point(here, there, energy, energy, verdict, below, health))
+        new, step = decide(self.trust, carry, Point(here, there, energy, energy, verdict, below, seen))
         return new, {**info, **extra, **step, "sound": sound & jnp.isfinite(verdict.change)}
 
     def _added(self, state: AbstractState, samples: Samples, local: Array) -> Params:

@@ -1,7 +1,8 @@
 """Quantum many-body states: lattices, spaces, operators, ansaetze, samplers, variational and Gibbs states."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from qml._core.lazy import lazily
 
 if TYPE_CHECKING:
     from qml import ansatz, estimate, exact, gibbs, hilbert, lattice, linalg, operator, sampler, state
@@ -25,14 +26,11 @@ __all__ = [
 ]
 
 _NAMES = {"MCState": "state", "FullSumState": "state", "Stats": "estimate.stats"}
+_get = lazily(__name__, _NAMES, {*__all__} - {*_NAMES})
 
 
 def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"qml.{_NAMES[name]}"), name)
-    if name in __all__:
-        return importlib.import_module(f"qml.{name}")
-    raise AttributeError(f"module 'qml' has no attribute {name!r}")
+    return _get(name)
 
 
 def __dir__():

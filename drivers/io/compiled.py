@@ -10,13 +10,15 @@ import jax.numpy as jnp
 
 from drivers.io.layout import Layout, flatten, names_of
 from qml._core import tree
-from qml._core.compile import compiled, uncollected
+from qml._core.compile import compiled
 from qml._core.errors import DataError, ShapeError
+from qml._core.lazy import uncollected
 from qml.estimate.stats import Stats
 from qml.state.base import with_fallback
 
 DIVERGED = 5  # the code of `Status.DIVERGED`
 REASON = 256  # a code is the status, plus so many times the number of a sentence
+QUICK = "quick "  # before a kind of program: without the slow ways, see `Ansatz.fallback`
 
 
 def guarded_step(driver: Any, old: list, layout: Layout, quick: bool = False) -> tuple[list, dict, Any, Any]:
@@ -64,10 +66,12 @@ def _is_stats(thing: Any) -> bool:
 def _call(kind: str, outer: Layout, inner: Layout, inputs: list, leaves: list) -> Any:
     """The one jitted function of all drivers: couplings are inputs, so a run with other couplings compiles nothing."""
     driver, thing = outer.unflatten(inputs)
-    if kind in ("step", "quick"):
-        return guarded_step(driver, leaves, inner, quick=kind == "quick")
+    quick, kind = kind.startswith(QUICK), kind.removeprefix(QUICK)
+    if kind == "step":
+        return guarded_step(driver, leaves, inner, quick)
     carry = inner.unflatten(leaves)
     if kind in ("start", "final"):
+        carry = with_fallback(carry, False) if quick else carry
         return dict(driver.final(carry) if kind == "final" else driver.start(carry))
     return flatten(driver.finish(thing, carry))[0]
 
@@ -100,14 +104,14 @@ class Program:
 
 def _flat(kind: str, out: Any) -> Any:
     """What a program returns as plain lists."""
-    return (out[0], jax.tree.leaves(out[1]), *out[2:]) if kind in ("step", "quick") else jax.tree.leaves(out)
+    return (out[0], jax.tree.leaves(out[1]), *out[2:]) if kind.endswith("step") else jax.tree.leaves(out)
 
 
 def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
-    """Trace `step`, `quick`, `start`, `final` or `finish`; with `export` the program that runs is the serialised one.
+    """Trace a function of a driver; with `export` the program that runs is the serialised one.
 
     Args:
-        kind: which function of the driver.
+        kind: which function of the driver: `step`, `start`, `final` or `finish`, or a quick step or final.
         outer: layout of `(driver, thing)`.
         inner: layout of the carry.
         export: write the program as StableHLO and compile that.
@@ -119,24 +123,26 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
     inputs, leaves = outer.structs(), inner.structs()
     with uncollected():
         traced = _call.trace(kind, outer, inner, inputs, leaves)
-    info = traced.out_info[1] if kind in ("step", "quick") else {} if kind == "finish" else traced.out_info
+    info = traced.out_info[1] if kind.endswith("step") else {} if kind == "finish" else traced.out_info
     names = names_of(info)
     if not export:
 
         def make() -> Callable:
             with uncollected():
                 lowered = traced.lower()
-            run = compiled(lowered)
+            run = compiled(lowered, often=kind.endswith("step"))
             return lambda inputs, leaves: _flat(kind, run(inputs, leaves))
 
         return Program(make, names, b"", time.perf_counter() - start)
     whole = jax.jit(lambda inputs, leaves: _flat(kind, _call(kind, outer, inner, inputs, leaves)))
     blob = bytes(jax.export.export(whole)(inputs, leaves).serialize())
-    return load(blob, outer, inner, names, time.perf_counter() - start)
+    return load(blob, outer, inner, names, time.perf_counter() - start, often=kind == "step")
 
 
-def load(blob: bytes, outer: Layout, inner: Layout, names: list[str], seconds: float = 0.0) -> Program:
-    """A serialised program.
+def load(
+    blob: bytes, outer: Layout, inner: Layout, names: list[str], seconds: float = 0.0, *, often: bool = True
+) -> Program:
+    """A serialised program; `often` as in `compiled`.
 
     Raises:
         DataError: the bytes are no program, or a program for other arrays or another kind of device.
@@ -159,6 +165,6 @@ def load(blob: bytes, outer: Layout, inner: Layout, names: list[str], seconds: f
         )
 
     def make() -> Callable:
-        return compiled(jax.jit(exported.call).lower(outer.structs(), inner.structs()))
+        return compiled(jax.jit(exported.call).lower(outer.structs(), inner.structs()), often=often)
 
     return Program(make, names, blob, seconds)

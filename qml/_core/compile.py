@@ -1,16 +1,15 @@
 """What XLA's compiler is asked for: its default settings spend time that no program here gets back."""
 
-import contextlib
 import functools
-import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.core
 import jaxlib
 
+from qml._core.lazy import uncollected
 from qml._core.memory import check_memory
 
 # On a CPU only. LLVM's first level of optimisation gives the same speed as its third, and so it is without sums by
@@ -24,9 +23,14 @@ if jaxlib.version.__version_info__ < (0, 11):  # newer ones have no other emitte
 _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
 
 
-def compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """A lowered program that will run many times, compiled for the present backend; a warning if it is too large."""
-    made = _with_options(lambda options: lowered.compile(compiler_options=options), _STEADY)
+def compiled(lowered: jax.stages.Lowered, *, often: bool = True) -> jax.stages.Compiled:
+    """A lowered program, compiled for the present backend; a warning if it is too large.
+
+    Args:
+        lowered: the program.
+        often: it will run many times; else it is compiled as fast as can be.
+    """
+    made = _with_options(lambda options: lowered.compile(compiler_options=options), _STEADY if often else _ONCE)
     check_memory(made)
     return made
 
@@ -62,18 +66,6 @@ def once(
             return _with_options(lambda options: jitted(*options.items())(*args), _LIGHT if light else _ONCE)
 
     return call
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: tracing makes so many small objects that it would take a fifth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _with_options(run: Callable[[dict[str, Any]], Any], wanted: dict[str, Any]) -> Any:

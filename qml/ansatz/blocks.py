@@ -21,10 +21,12 @@ class Dense(nnx.Module):
         features: numbers that go out.
         std: standard deviation of the initial weights; `None` is that of Glorot, $\\sqrt{2/(in + out)}$.
         dtype: of the parameters and of the result.
-        key: random key.
+        key: random key, or a stream of them.
     """
 
-    def __init__(self, width: int, features: int, dtype: np.dtype, key: Array, std: float | None = None):
+    def __init__(
+        self, width: int, features: int, dtype: np.dtype, key: Array | nnx.RngStream, std: float | None = None
+    ):
         spread = float((2 / (width + features)) ** 0.5) if std is None else std
         self.kernel = nnx.Param(normal(key, (width, features), dtype, spread))
         self.bias = nnx.Param(jnp.zeros((features,), dtype))
@@ -70,8 +72,8 @@ class Expansion(nnx.Module):
     """
 
     def __init__(self, features: int, hidden: int, dtype: np.dtype, rngs: nnx.Rngs):
-        self.up = Dense(features, hidden, dtype, rngs.params())
-        self.down = Dense(hidden, features, dtype, rngs.params())
+        self.up = Dense(features, hidden, dtype, rngs.params)
+        self.down = Dense(hidden, features, dtype, rngs.params)
 
     def __call__(self, y: Array) -> Array:
         return self.down(jax.nn.gelu(self.up(y)))
@@ -95,8 +97,8 @@ class LogCoshHead(nnx.Module):
     def __init__(self, features: int, phase: bool, dtype: np.dtype, rngs: nnx.Rngs):
         self.norm = LayerNorm(features, dtype)
         std = 0.5 * features**-0.5  # log psi then differs by about one between configurations
-        self.amplitude = Dense(features, features, dtype, rngs.params(), std)
-        self.phase = Dense(features, features, dtype, rngs.params(), std) if phase else None
+        self.amplitude = Dense(features, features, dtype, rngs.params, std)
+        self.phase = Dense(features, features, dtype, rngs.params, std) if phase else None
 
     def __call__(self, y: Float[Array, "batch tokens features"]) -> Array:
         z = self.norm(jnp.sum(y, axis=1, dtype=self.amplitude.bias.dtype))

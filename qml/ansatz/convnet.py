@@ -31,7 +31,7 @@ class Convolution(nnx.Module):
     def __init__(self, tokens: Tokens, kernel: Any, width: int, features: int, dtype: np.dtype, rngs: nnx.Rngs):
         self.tokens, self.box = tokens, kernel
         size = tokens.neighbours(kernel).shape[1]
-        self.kernel = nnx.Param(normal(rngs.params(), (size, width, features), dtype, (size * width) ** -0.5))
+        self.kernel = nnx.Param(normal(rngs.params, (size, width, features), dtype, (size * width) ** -0.5))
         self.bias = nnx.Param(jnp.zeros((features,), dtype))
 
     def __call__(self, y: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens features"]:
@@ -61,7 +61,7 @@ class DepthwiseConvolution(nnx.Module):
     def __init__(self, tokens: Tokens, kernel: Any, features: int, dtype: np.dtype, rngs: nnx.Rngs):
         self.tokens, self.box = tokens, kernel
         size = tokens.neighbours(kernel).shape[1]
-        self.kernel = nnx.Param(normal(rngs.params(), (size, features), dtype, size**-0.5))
+        self.kernel = nnx.Param(normal(rngs.params, (size, features), dtype, size**-0.5))
         self.bias = nnx.Param(jnp.zeros((features,), dtype))
 
     def __call__(self, y: Float[Array, "batch tokens features"]) -> Float[Array, "batch tokens features"]:
@@ -209,7 +209,7 @@ class ConvNeXt(PatchNetwork):
         trunk, head = checked_dtypes(dtype, head_dtype, "ConvNeXt")
         checked_sizes("ConvNeXt", layers=layers, features=features, expansion=expansion)
         tokens = self.tokens = Tokens.of(lattice, patch, hilbert)
-        self.embed = Dense(tokens.channels, features, trunk, rngs.params())
+        self.embed = Dense(tokens.channels, features, trunk, rngs.params)
         self.blocks = nnx.List(
             [_ConvNeXtBlock(tokens, kernel, features, expansion, trunk, rngs) for _ in range(layers)]
         )

@@ -92,14 +92,14 @@ class GCNN(Combinable, nnx.Module):
         self.convolution = group_convolution(sector, features, mode)
         self.residual, self.activation = residual, activation
         self.complex_out = bool((phase and head) or not self.images.positive)
-        self.lift = nnx.Param(normal(rngs.params(), (features, sites), dtype, sites**-0.5))
+        self.lift = nnx.Param(normal(rngs.params, (features, sites), dtype, sites**-0.5))
         shape = (features, features, order)
         self.kernels = nnx.List(
-            [nnx.Param(normal(rngs.params(), shape, dtype, (features * order) ** -0.5)) for _ in range(layers - 1)]
+            [nnx.Param(normal(rngs.params, shape, dtype, (features * order) ** -0.5)) for _ in range(layers - 1)]
         )
         self.biases = nnx.List([nnx.Param(jnp.zeros((features,), dtype)) for _ in range(layers)])
         heads = 2 if phase else 1
-        self.head = nnx.Param(normal(rngs.params(), (heads, features), dtype, std * features**-0.5)) if head else None
+        self.head = nnx.Param(normal(rngs.params, (heads, features), dtype, std * features**-0.5)) if head else None
 
     def check_space(self, hilbert: Any) -> None:
         """Raise if the sector acts otherwise on a space than on the one this network was made for, or is empty there.

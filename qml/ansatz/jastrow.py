@@ -51,10 +51,10 @@ class Jastrow(Combinable, nnx.Module):
                 try_="order=3",
             )
         dtype = parameter_dtype(dtype, "Jastrow")
-        self.field = nnx.Param(normal(rngs.params(), (sites,), dtype, std))
-        self.pairs = nnx.Param(normal(rngs.params(), (sites * (sites - 1) // 2,), dtype, std))
+        self.field = nnx.Param(normal(rngs.params, (sites,), dtype, std))
+        self.pairs = nnx.Param(normal(rngs.params, (sites * (sites - 1) // 2,), dtype, std))
         for size in range(3, order + 1):
-            setattr(self, f"bodies{size}", nnx.Param(normal(rngs.params(), (math.comb(sites, size),), dtype, std)))
+            setattr(self, f"bodies{size}", nnx.Param(normal(rngs.params, (math.comb(sites, size),), dtype, std)))
         self.order = order
 
     def __call__(self, x: Array) -> Array:

@@ -7,6 +7,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from qml._core.compile import once
 from qml._core.errors import ShapeError
@@ -118,24 +119,32 @@ def parameter_dtype(dtype: Any, what: str) -> np.dtype:
     return found
 
 
-def normal(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: float | int) -> Array:
+def normal(key: Array | nnx.RngStream, shape: tuple[int, ...], dtype: np.dtype, std: float | int) -> Array:
     """Normal numbers of standard deviation `std` (of the modulus, for complex ones).
 
-    The first numbers of a longer row are those of a shorter one, so that small arrays of all shapes share a program.
+    Of a stream of keys the next one is taken. The first numbers of a longer row are those of a shorter one, so that
+    small arrays of all shapes share a program.
     """
     size, kind = math.prod(shape), jnp.dtype(dtype)
     cut = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
-    if isinstance(key, jax.core.Tracer) or size > _SHARED or not cut:
-        return _normal(key, shape, kind, std)
-    return jax.device_put(np.asarray(_few_normal(key, (_SHARED,), kind, std))[:size].reshape(shape))
+    stream = isinstance(key, nnx.RngStream)
+    source = key.key[...] if stream else key
+    if isinstance(source, jax.core.Tracer) or size > _SHARED or not cut:
+        return _normal(key() if stream else key, None, shape, kind, std)
+    count = None
+    if stream:  # as the stream takes it, but by the same program as the numbers
+        count = key.count[...]
+        key.count[...] = jax.device_put(np.asarray(count) + np.uint32(1))
+    return jax.device_put(np.asarray(_few_normal(source, count, (_SHARED,), kind, std))[:size].reshape(shape))
 
 
-def _drawn(key: Array, shape: tuple[int, ...], dtype: np.dtype, std: Any) -> Array:
+def _drawn(key: Array, count: Array | None, shape: tuple[int, ...], dtype: np.dtype, std: Any) -> Array:
+    key = key if count is None else jax.random.fold_in(key, count)
     return std * jax.random.normal(key, shape, dtype)
 
 
-_normal = jax.jit(_drawn, static_argnums=(1, 2))
-_few_normal = once(_drawn, light=True, static_argnums=(1, 2))
+_normal = jax.jit(_drawn, static_argnums=(2, 3))
+_few_normal = once(_drawn, light=True, static_argnums=(2, 3))
 
 
 def sites_of(space: Any) -> int:

@@ -48,7 +48,7 @@ class MeanField(Combinable, nnx.Module):
             )
         self.rule = MeanFieldRule(space, tuple(range(space.n_sites)))
         free = int(np.sum(self.rule.alphabet.base - 1))
-        self.logs = nnx.Param(normal(rngs.params(), (free,), parameter_dtype(dtype, "MeanField"), std))
+        self.logs = nnx.Param(normal(rngs.params, (free,), parameter_dtype(dtype, "MeanField"), std))
 
     def __call__(self, x: Array) -> Array:
         table = self.rule.table(self.logs[...])

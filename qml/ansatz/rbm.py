@@ -55,9 +55,9 @@ class RBM(Combinable, nnx.Module):
                 try_="alpha=1",
             )
         dtype = parameter_dtype(dtype, "RBM")
-        self.visible_bias = nnx.Param(normal(rngs.params(), (sites,), dtype, std))
-        self.hidden_bias = nnx.Param(normal(rngs.params(), (hidden,), dtype, std))
-        self.kernel = nnx.Param(normal(rngs.params(), (sites, hidden), dtype, std))
+        self.visible_bias = nnx.Param(normal(rngs.params, (sites,), dtype, std))
+        self.hidden_bias = nnx.Param(normal(rngs.params, (hidden,), dtype, std))
+        self.kernel = nnx.Param(normal(rngs.params, (sites, hidden), dtype, std))
 
     def __call__(self, x: Array) -> Array:
         a, b, w = self.visible_bias[...], self.hidden_bias[...], self.kernel[...]

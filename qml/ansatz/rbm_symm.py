@@ -63,9 +63,9 @@ class RBMSymm(Combinable, nnx.Module):
             )
         dtype = parameter_dtype(dtype, "RBMSymm")
         count = int(self.images.orbits.max()) + 1
-        self.visible_bias = nnx.Param(normal(rngs.params(), (count,), dtype, std))
-        self.hidden_bias = nnx.Param(normal(rngs.params(), (features,), dtype, std))
-        self.kernel = nnx.Param(normal(rngs.params(), (features, sites), dtype, std))
+        self.visible_bias = nnx.Param(normal(rngs.params, (count,), dtype, std))
+        self.hidden_bias = nnx.Param(normal(rngs.params, (features,), dtype, std))
+        self.kernel = nnx.Param(normal(rngs.params, (features, sites), dtype, std))
 
     def invariances(self) -> np.ndarray:
         """Permutations `[g, sites]` that leave every amplitude alone: the group."""

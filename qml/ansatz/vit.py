@@ -33,10 +33,10 @@ class FactoredAttention(nnx.Module):
 
     def __init__(self, tokens: Tokens, features: int, heads: int, spatial: bool, dtype: np.dtype, rngs: nnx.Rngs):
         self.tokens, self.heads = tokens, heads
-        self.value = Dense(features, features, dtype, rngs.params())
-        self.out = Dense(features, features, dtype, rngs.params())
+        self.value = Dense(features, features, dtype, rngs.params)
+        self.out = Dense(features, features, dtype, rngs.params)
         std = 1.0 if spatial else tokens.count**-0.5
-        self.weights = nnx.Param(normal(rngs.params(), (heads, len(tokens.lengths)), dtype, std))
+        self.weights = nnx.Param(normal(rngs.params, (heads, len(tokens.lengths)), dtype, std))
         self.decay = nnx.Param(jnp.linspace(0.0, 1.0, heads, dtype=dtype)) if spatial else None
 
     def table(self) -> Float[Array, "heads tokens tokens"]:
@@ -122,7 +122,7 @@ class ViT(PatchNetwork):
                 try_=f"features={heads * max(1, round(features / heads))}, heads={heads}",
             )
         self.tokens = Tokens.of(lattice, patch, hilbert)
-        self.embed = Dense(self.tokens.channels, features, trunk, rngs.params())
+        self.embed = Dense(self.tokens.channels, features, trunk, rngs.params)
         self.blocks = nnx.List(
             [_Block(self.tokens, features, heads, expansion, spatial, trunk, rngs) for _ in range(layers)]
         )

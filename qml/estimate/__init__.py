@@ -1,7 +1,8 @@
 """Estimators: local values, forces, metrics and natural gradients from weighted samples, and their statistics."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from qml._core.lazy import lazily
 
 if TYPE_CHECKING:
     from qml.estimate.correlators import binder, correlations, order_parameter, staggered, structure_factor
@@ -100,12 +101,11 @@ _NAMES = {
     "structure_factor": "correlators",
     "v_score": "zero_variance",
 }
+_get = lazily(__name__, _NAMES)
 
 
 def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"qml.estimate.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'qml.estimate' has no attribute {name!r}")
+    return _get(name)
 
 
 def __dir__():

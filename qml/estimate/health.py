@@ -1,6 +1,6 @@
 """The trust layer: numbers that tell whether an estimate can be believed."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import numpy as np
 
 from qml._core.types import Array, Bool, Float, Int
 from qml.estimate.samples import Samples
-from qml.estimate.stats import chains_disagree
+from qml.estimate.stats import Stats, chains_disagree
 
 TROUBLES = (
     "a local value is not finite",
@@ -62,11 +62,6 @@ class Health(eqx.Module):
         return ~jnp.any(self.troubles)
 
     @property
-    def refused(self) -> Array:
-        """True where local updates were found to be wrong, see `SamplerState.refused`."""
-        return self.troubles[-1]
-
-    @property
     def named_troubles(self) -> tuple[str, ...]:
         """The sentences of the troubles there are; not inside `jax.jit`."""
         return tuple(name for name, there in zip(TROUBLES, np.asarray(self.troubles), strict=True) if there)
@@ -103,31 +98,28 @@ def diagnose(
 @eqx.filter_jit
 def _diagnose(samples: Samples, local: Array, sampler_state: Any, mean_field: Array) -> Health:
     stats = samples.statistics(local)
-    gap = jnp.abs(stats.mean - mean_field) ** 2
-    v_score = samples.x.shape[1] * stats.variance / jnp.where(gap > 0, gap, jnp.nan)
     finite, share = jnp.all(jnp.isfinite(local)), samples.weight_share
     weighted = 1.0 / jnp.sum(samples.weights**2)
     chained = samples.chains is not None
     effective = weighted / jnp.maximum(2 * stats.tau, 1e-300) if chained else weighted
     nan, no, none = jnp.full((), jnp.nan, share.dtype), jnp.array(False), jnp.zeros(0, int)
-    acceptance, by_rule, still, frozen, settled, idle = nan, jnp.zeros(0, share.dtype), none, none > 0, ~no, no
-    refused = no if sampler_state is None or sampler_state.refused is None else sampler_state.refused
+    acceptance, by_rule, still, frozen, settled = nan, jnp.zeros(0, share.dtype), none, none > 0, ~no
     if sampler_state is not None:
         acceptance = jnp.min(sampler_state.acceptance).astype(share.dtype)
         by_rule, frozen = sampler_state.acceptance_by_rule.astype(share.dtype), sampler_state.frozen
         still = jnp.zeros(frozen.shape, int) if sampler_state.still is None else sampler_state.still
         settled = settled if sampler_state.settled is None else sampler_state.settled
-        idle = jnp.mean(sampler_state.acceptance) < ACCEPTANCE
+    seen = watch(sampler_state)
     disagree = chains_disagree(local.reshape(-1, samples.chains).real, samples.steps) if chained else no
     few, uneven = (effective < EFFECTIVE, share < SHARE) if chained else (no, no)
-    troubles = jnp.stack([~finite, jnp.any(frozen), idle, disagree, few, uneven, ~settled, refused])
+    troubles = jnp.stack([~finite, seen.frozen, seen.idle, disagree, few, uneven, ~settled, seen.refused])
     return Health(
         acceptance,
         jnp.sum(frozen),
         stats.r_hat,
         stats.tau,
         effective,
-        v_score,
+        plain_v_score(stats, samples.x.shape[1], mean_field),
         finite,
         by_rule,
         still,
@@ -136,6 +128,35 @@ def _diagnose(samples: Samples, local: Array, sampler_state: Any, mean_field: Ar
         settled,
         troubles,
     )
+
+
+class Watch(NamedTuple):
+    """What chains show of themselves, whatever is measured: what must be known after every step.
+
+    Args:
+        frozen: a chain is frozen.
+        idle: hardly any move is accepted.
+        refused: local updates were found to be wrong, see `SamplerState.refused`.
+    """
+
+    frozen: Array
+    idle: Array
+    refused: Array
+
+
+def watch(sampler_state: Any) -> Watch:
+    """What chains show of themselves; of a state without any, nothing."""
+    no = jnp.array(False)
+    if sampler_state is None:
+        return Watch(no, no, no)
+    refused = no if sampler_state.refused is None else sampler_state.refused
+    return Watch(jnp.any(sampler_state.frozen), jnp.mean(sampler_state.acceptance) < ACCEPTANCE, refused)
+
+
+def plain_v_score(stats: Stats, sites: int, mean_field: Any = 0.0) -> Array:
+    r"""V-score $n\,\mathrm{Var}\,H / (E - E_\infty)^2$ from statistics of the energy."""
+    gap = jnp.abs(stats.mean - mean_field) ** 2
+    return sites * stats.variance / jnp.where(gap > 0, gap, jnp.nan)
 
 
 def health(state: Any, samples: Samples, local: Any = None, *, mean_field: float | int | Array = 0.0) -> Health:

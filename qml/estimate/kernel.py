@@ -5,6 +5,7 @@ $\partial_{W_{ij}}\log\psi = a_i\,g_j$ with $g = \partial\log\psi/\partial y$. I
 elementwise product of two Gram matrices, $(a a^T) \circ (g g^T)$: $N_s^2 (n + m)$ operations in place of $N_s^2\, n m$.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -111,6 +112,13 @@ def _entering_once(ansatz: Ansatz, params: Params) -> tuple[int, ...]:
 
     Seen for two sizes of the batch, so that no other axis is taken for that of the samples.
     """
+    leaves, structure = jax.tree.flatten(params)
+    return _entering(ansatz, structure, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves))
+
+
+@functools.lru_cache(256)
+def _entering(ansatz: Ansatz, structure: Any, leaves: tuple) -> tuple[int, ...]:
+    params = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     found = [_shapes(ansatz, params, samples) for samples in (2, 3)]
     return tuple(sorted(found[0].keys() & found[1].keys()))
 

@@ -139,6 +139,7 @@ def _qgt_apply(ansatz: Ansatz, params: Params, samples: Samples, vector: Params,
 def turn(ansatz: Ansatz, params: Params, x: Array, vector: Params, chunk: int | None) -> Array:
     r"""$\sum_k O_k v_k$ of each sample by one forward derivative, not centred: `[samples]`."""
 
+    @jax.jit  # traced once for the plan and for the chunks
     def push(x: Array) -> Array:
         return jax.jvp(lambda p: ansatz.log_psi(p, x), (params,), (vector,))[1]
 

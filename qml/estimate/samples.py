@@ -50,9 +50,9 @@ class Samples(eqx.Module):
         return jnp.tensordot(self.weights, jnp.asarray(values), 1)
 
     def means(self, *values: Array) -> tuple[Array, ...]:
-        """Weighted means of several `values[samples]` by one product, which compiles to less than each by itself."""
+        """Weighted means of several `values[samples]` by one sum, which compiles to less than each by itself."""
         dtype = jnp.result_type(*values)
-        found = jnp.stack([v.astype(dtype) for v in values]) @ self.weights.astype(dtype)
+        found = jnp.sum(jnp.stack([v.astype(dtype) for v in values]) * self.weights[None], axis=1)
         return tuple(m if jnp.iscomplexobj(v) else m.real for m, v in zip(found, values, strict=True))
 
     def statistics(self, values: Any, *, hermitian: bool = False) -> Stats:

@@ -29,7 +29,7 @@ class Trial(eqx.Module):
     before: Float[Array, ""]
 
 
-def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any) -> Trial:
+def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any, tau: Any = 0.5) -> Trial:
     r"""The change of the energy from samples of the old state, with weights $\propto w\,|\psi'/\psi|^2$.
 
     Args:
@@ -37,10 +37,11 @@ def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any) -> Tri
         log_psi: of the new state, at the samples.
         local: local energies of the old state.
         moved_local: local energies of the new state (with the new log psi, not that of the samples).
+        tau: autocorrelation time of the local energies, in sweeps; 0.5 for independent samples.
 
     Returns:
-        The change, its standard error (delta method, autocorrelation included; zero for a full sum), and the effective
-        samples $1/\sum_s w'^2_s$ relative to those of the old weights.
+        The change, its standard error $\sqrt{2\tau \sum_s w_s^2 f_s^2}$ from the influence $f_s$ of each sample (delta
+        method; zero for a full sum), and the effective samples $1/\sum_s w'^2_s$ relative to those of the old weights.
     """
     log_ratio = 2 * (jnp.asarray(log_psi) - samples.log_psi).real
     ratio = jnp.exp(log_ratio - jnp.max(log_ratio))
@@ -48,7 +49,8 @@ def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any) -> Tri
     size, square, before, after = samples.means(ratio, ratio**2, old, ratio * new)
     after = after / size
     influence = ratio / size * (new - after) - (old - before)
-    error = jnp.zeros_like(after) if samples.chains is None else samples.statistics(influence).error
+    square_sum = jnp.sum((samples.weights * influence) ** 2)
+    error = jnp.zeros_like(after) if samples.chains is None else jnp.sqrt(2 * tau * square_sum)
     return Trial(after - before, error, size**2 / square, before)
 
 

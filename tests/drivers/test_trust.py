@@ -135,7 +135,7 @@ def test_an_energy_that_is_not_the_predicted_one(good):
     change = jax.tree.map(lambda p: jnp.full_like(p, 1e-3), state.params)
     judge = eqx.filter_jit(TRUST.judge)
     for lie, reason in ((0.0, None), (5.0, Reason.PREDICTION), (jnp.nan, Reason.NOT_FINITE)):
-        _, verdict = judge(state, samples, local - lie, ISING, change)
+        _, verdict = judge(state, samples, local - lie, ISING, change, 0.5)
         assert bool(verdict.taken) == (reason is None)
         assert reason is None or int(verdict.reason) == reason
 

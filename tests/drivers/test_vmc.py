@@ -1,5 +1,6 @@
 """Ground states by VMC against exact diagonalisation, and its step against a step by hand."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -186,6 +187,23 @@ def test_a_quick_step_that_is_not_sound_is_done_again():
         runs.append(kind(ising, optax.sgd(0.01), precondition=qml.estimate.SR(shift=0.1)).run(state, steps=3))
     np.testing.assert_allclose(runs[0].history["energy"], runs[1].history["energy"], rtol=1e-12)
     assert runs[0].state.ansatz.fallback and runs[0].steps == 3
+
+
+class Blind(drivers.VMC):
+    """Its quick measurement finds no number."""
+
+    def final(self, carry):
+        info = super().final(carry)
+        return info if carry["state"].ansatz.fallback else eqx.tree_at(lambda i: i["energy"].mean, info, jnp.nan)
+
+
+@pytest.mark.slow
+def test_a_quick_measurement_that_is_not_sound_is_done_again():
+    driver = drivers.VMC(ising(), optax.sgd(0.05), precondition=qml.estimate.SR(shift=1e-3))
+    state = qml.MCState(rbm(), SPACE, 64, 8, key=jax.random.key(1), burn=2)
+    plain, again = driver.run(state, steps=2), Blind(**vars(driver)).run(state, steps=2)
+    assert again.status == drivers.Status.FINISHED
+    np.testing.assert_allclose(again.energy.mean, plain.energy.mean, rtol=1e-12)
 
 
 @pytest.mark.slow

@@ -59,8 +59,9 @@ def test_trial_of_a_full_sum(state):
     assert scale < 1 and cap(change, length, 10.0)[1] == 1
 
 
-def test_trial_of_samples(state):
-    """The reweighted change and its error by z-score, over 400 sets of samples in one batch."""
+@pytest.mark.parametrize("stay", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_trial_of_samples(state, stay):
+    """The reweighted change and its error by z-score, over 400 sets of chains that stay for so many sweeps."""
     everything, change = state.sample()[1], direction(state, 0.05)
     after = moved(state, change)
     new_log_psi, local = after.log_psi(everything.x), state.local_values(OPERATOR, everything)
@@ -69,9 +70,11 @@ def test_trial_of_samples(state):
     @jax.jit
     @jax.vmap
     def one(key):
-        drawn = jax.random.categorical(key, jnp.log(everything.weights), shape=(256,))
-        samples = Samples(everything.x[drawn], jnp.full(256, 1 / 256), everything.log_psi[drawn], 16)
-        return reweigh(samples, new_log_psi[drawn], local[drawn], new_local[drawn])
+        drawn = jax.random.categorical(key, jnp.log(everything.weights), shape=(16, 16))
+        drawn = jnp.repeat(drawn, stay, axis=0).ravel()
+        samples = Samples(everything.x[drawn], jnp.full(len(drawn), 1 / len(drawn)), everything.log_psi[drawn], 16)
+        tau = samples.statistics(local[drawn].real).tau
+        return reweigh(samples, new_log_psi[drawn], local[drawn], new_local[drawn], tau)
 
     found = one(jax.random.split(jax.random.key(0), 400))
     exact = after.expect(OPERATOR).mean.real - state.expect(OPERATOR).mean.real
