@@ -138,7 +138,7 @@ class RBMUpdate(LocalUpdate):
         present = jnp.asarray(moves >= 0, real)
         if moves.shape[1] == 1:
             all_ = np.array_equal(moves[:, 0], np.arange(x.shape[1]))
-            pairs = [t[:, None] if all_ else t[moves[:, 0], None] for t in tables["single"]]
+            pairs = [t if all_ else t[moves[:, 0]] for t in tables["single"]]
         else:
             first, last = (present[:, i, None] * tables["angles"][moves[:, i]] for i in range(2))
             pairs = _moves(jnp.stack([first + last, first - last], axis=1))  # the same way, or opposite ways
@@ -148,7 +148,7 @@ class RBMUpdate(LocalUpdate):
             now = jnp.take(x, jnp.maximum(move, 0), axis=1)
             signs = ((total - 2 * now) // width).astype(real) * here[None, :]
             opposite = (signs[:, 0] * signs[:, -1] < 0).astype(jnp.int32)
-            even, turn, logs = (t[:1] if len(move) == 1 else rows_at(t, opposite) for t in pairs)
+            even, turn, logs = (t[None] if len(move) == 1 else rows_at(t, opposite) for t in pairs)
             product = _product((even if even.shape[1] else 1.0) + cache * (signs[:, :1] * turn))
             logs = logs[:, 0] + sum(signs[:, i] * tables["odd"][jnp.maximum(move[i], 0)] for i in range(move.shape[0]))
             return ratios + element * (product * jnp.exp(logs)).astype(ratios.dtype), None

@@ -102,6 +102,12 @@ class Stats(eqx.Module):
 
     __repr__ = __str__
 
+    def __pdoc__(self, **settings: Any) -> Any:
+        """How it is printed inside other records."""
+        from wadler_lindig import TextDoc
+
+        return TextDoc(str(self))
+
 
 def statistics(values: Any, weights: Any = None, used: Any = None) -> Stats:
     r"""Statistics of samples from Markov chains.

@@ -131,7 +131,7 @@ def apply(strings: PauliStrings, coefficients: Array, columns: Array) -> Array:
 
 def solve(strings: PauliStrings, theta: Array) -> Thermal:
     """The thermal state of `theta`, by one eigendecomposition; not for differentiation (see `qml.linalg`)."""
-    levels, parts = jnp.linalg.eigh(blocks.blocks(strings, assemble(strings, theta)))
+    levels, parts = jax.vmap(linalg.eigh)(blocks.blocks(strings, assemble(strings, theta)))
     vectors, levels = blocks.vectors(strings, parts), levels.reshape(parts.shape[0] * parts.shape[1])
     if len(parts) > 1:
         order = jnp.argsort(levels)
@@ -143,7 +143,7 @@ def solve(strings: PauliStrings, theta: Array) -> Thermal:
 
 def lowest_level(strings: PauliStrings, direction: Array) -> Array:
     r"""$\lambda_{min}(\sum_j v_j P_j)$."""
-    return jnp.min(jnp.linalg.eigvalsh(blocks.blocks(strings, assemble(strings, direction))))
+    return jnp.min(jax.lax.map(jnp.linalg.eigvalsh, blocks.blocks(strings, assemble(strings, direction))))
 
 
 def log_partition(strings: PauliStrings, theta: Array) -> Array:
@@ -169,7 +169,7 @@ def numbers(strings: PauliStrings, theta: Array, squarings: int | None = None) -
         state = blocks.joined(strings, jax.nn.softmax(each)[:, None, None] * states)
         logs, means = jax.nn.logsumexp(each), traces(strings, state)
         return Numbers(state, logs, logs + theta @ means, means)
-    levels, parts = jnp.linalg.eigh(blocks.blocks(strings, assemble(strings, theta)))
+    levels, parts = jax.vmap(linalg.eigh)(blocks.blocks(strings, assemble(strings, theta)))
     lowest = jnp.min(levels)
     boltzmann = jnp.exp(lowest - levels)
     total = jnp.sum(boltzmann)

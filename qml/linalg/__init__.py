@@ -11,9 +11,10 @@ from qml.linalg.spectral import (
     sqrtm_h,
     trace_spectral,
 )
-from qml.linalg.threads import jitted, one_thread
+from qml.linalg.threads import eigh, jitted, one_thread
 
 __all__ = [
+    "eigh",
     "expm_h",
     "frechet",
     "gibbs",

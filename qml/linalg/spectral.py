@@ -20,6 +20,7 @@ import numpy as np
 
 from qml._core.errors import ConfigError, ShapeError
 from qml._core.types import Array, Float, Inexact
+from qml.linalg.threads import eigh
 
 _SERIES = 18  # terms of the exponential series: 19 / 20! < 1e-17 on a gap of one
 
@@ -145,7 +146,7 @@ def _eigenbasis(matrix: Array) -> tuple[Array, Array, Array]:
             try_="jax.vmap over the leading axes",
         )
     hermitian = (matrix + matrix.conj().T) / 2
-    levels, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(hermitian))
+    levels, vectors = eigh(jax.lax.stop_gradient(hermitian))
     return hermitian, jax.lax.stop_gradient(levels), jax.lax.stop_gradient(vectors)
 
 

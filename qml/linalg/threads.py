@@ -1,4 +1,4 @@
-"""One BLAS thread for compiled programs that solve dense problems.
+"""Dense eigenproblems in compiled programs: one BLAS thread, and one matrix after another.
 
 LAPACK's solvers call BLAS thousands of times on small matrices, and its threads wait for each other by spinning. Where
 other jobs want the cores too, a wait lasts as long as the other jobs' time slices: a picture of 40 small states took 24
@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 from threadpoolctl import ThreadpoolController
+
+from qml._core.types import Array
 
 
 @functools.cache
@@ -36,6 +39,18 @@ def one_thread() -> contextlib.AbstractContextManager:
         [1. 2.]
     """
     return _libraries().limit(limits=1)
+
+
+@jax.custom_batching.sequential_vmap
+def eigh(matrix: Array) -> tuple[Array, Array]:
+    """Levels and eigenvectors of a Hermitian matrix `[n, n]`; of many, by `jax.vmap`, one after another.
+
+    LAPACK calls for several matrices share them out to the threads of XLA. With two such calls in one program on two
+    cores those threads have been seen to wait for ever (jaxlib 0.10), even for matrices of 128 rows. Not to be
+    differentiated.
+    """
+    levels, vectors = jnp.linalg.eigh(matrix)
+    return levels, vectors
 
 
 def jitted(function: Callable, **options: Any) -> Callable:

@@ -1,5 +1,6 @@
 """Statistics of Markov chains against autoregressive processes whose autocorrelation time is known."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from qml.estimate import Samples, Stats, statistics
 from qml.estimate.stats import _SHORT, _lowest, chains_disagree
+from qml.estimate.trial import Trial
 from tests.helpers.zscore import assert_z_uniform
 
 
@@ -109,6 +111,8 @@ def test_full_sum_is_exact():
     stats = Samples(jnp.ones((3, 2), jnp.int8), weights, jnp.zeros(3), None).statistics(jnp.array([1.0, 2.0, 4.0]))
     assert isinstance(stats, Stats) and str(stats) == "2"
     assert float(stats.variance) == 1.5 and float(stats.error) == 0
+    trial = Trial(*(jnp.array(x) for x in (0.0, 1.0, 0.5, 2.0)))
+    assert repr(eqx.tree_at(lambda t: t.before, trial, stats)).endswith("before=2)")  # inside other records, too
 
 
 @pytest.mark.parametrize(
