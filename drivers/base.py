@@ -153,11 +153,13 @@ class AbstractDriver(eqx.Module):
             folder = RunDir.create(out, default if settings is None else settings, seed)
         words = {"sentences": list(driver.sentences()), "facts": driver.facts(thing)}
         plan = {"steps": total, "checkpoint_every": checkpoint_every, **words}
-        step, final = _programs(folder, thing, (inputs, outer), inner, plan, quick=driver.quick)
-        careful = None
-        if folder is None and driver.quick:
-            careful = partial(build, outer=outer, inner=inner, export=False)
-        opening = build("start", outer, inner, export=False)
+        make = partial(build, outer=outer, inner=inner, export=False)
+        quick = QUICK if driver.quick and folder is None else ""
+        if folder is None:
+            step, final = make(f"{quick}step"), partial(make, f"{quick}final")
+        else:
+            step, final = _exported(folder, thing, (inputs, outer), inner, plan)
+        opening, careful = make("start"), make if quick else None
         loop = Loop(step, inputs, leaves, inner, folder, checkpoint_every, **words, final=final, careful=careful)
         if opening.names:
             loop.record(0, dict(zip(opening.names, jax.device_get(opening(inputs, leaves)), strict=True)))
@@ -183,18 +185,15 @@ def whole_steps(steps: Any) -> int:
     return int(steps)
 
 
-def _programs(
-    folder: RunDir | None, thing: Any, outer: tuple, inner: Layout, plan: dict, *, quick: bool
+def _exported(
+    folder: RunDir, thing: Any, outer: tuple, inner: Layout, plan: dict
 ) -> tuple[Program, Callable[[], Program]]:
-    """The step and final measurement; with a folder they are exported there and the exported ones run."""
+    """The step and final measurement, exported to a folder; the exported ones run."""
     inputs, layout = outer
-    make = partial(build, outer=layout, inner=inner, export=False)
-    if folder is None:
-        how = QUICK if quick else ""
-        return make(f"{how}step"), partial(make, f"{how}final")
     try:
         made = {kind: build(kind, layout, inner, export=True) for kind in ("step", "final", "finish")}
     except (NotImplementedError, ValueError) as error:
+        make = partial(build, outer=layout, inner=inner, export=False)
         step = make("step")  # an error of the step itself is raised here
         warnings.warn(
             f"The step cannot be exported ({str(error)[:150]}), so the folder alone cannot be resumed. "

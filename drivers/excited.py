@@ -25,8 +25,9 @@ from drivers.measure import (
     reseeded,
     settled,
 )
+from drivers.reasons import sentences
 from drivers.subspace import Drawn, fidelity, levels, ratio
-from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose, sentences
+from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.precision import real_dtype
 from qml._core.types import Array

@@ -12,7 +12,7 @@ from drivers.base import AbstractDriver, whole_steps
 from drivers.integrators import Flow, RungeKutta
 from drivers.io.result import Status
 from drivers.measure import check_job, energy_info, observed, reseeded, settled
-from drivers.trust import SENTENCES, Reason
+from drivers.reasons import SENTENCES, Reason
 from qml._core.errors import ConfigError, SpaceError
 from qml._core.types import Array, Params
 from qml.estimate import SR, Samples

@@ -1,6 +1,5 @@
 """Which steps are taken: a proposed step is judged before it is made, and looked at again by the samples after it."""
 
-import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,61 +10,20 @@ import numpy as np
 
 from drivers.io.result import Status
 from drivers.rates import factor_info
+from drivers.reasons import PERSISTS, Reason
 from qml._core import tree
+from qml._core.compile import as_one
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
 from qml._core.types import Array, Bool, Float, Int, Params, PyTree
 from qml.estimate import AbstractPreconditioner, Samples, Stats, forces
 from qml.estimate.health import Watch
 from qml.estimate.metric import turn
-from qml.estimate.trial import cap, reweigh
+from qml.estimate.trial import Trial, cap, reweigh
 from qml.state import AbstractState, MCState
 
-
-class Reason(enum.IntEnum):
-    """Why a run ended or a step was not taken; `SENTENCES` says what to do."""
-
-    NONE = 0
-    BELOW_BOUND = 1
-    NOT_FINITE = 2
-    JUMP = 3
-    OVERLAP = 4
-    PREDICTION = 5
-    FROZEN = 6
-    STILL = 7
-    UPDATES = 8
-
-
-SENTENCES = (
-    "the driver ended the run",
-    "the energy lies more than five error bars below a rigorous lower bound, which only broken sampling can give; the "
-    "numbers of this run mean nothing. Try: more sweeps between samples, a rule that reaches all configurations, a "
-    "smaller learning rate",
-    "{patience} steps in a row had numbers that are not finite. Try: a smaller learning rate, a larger shift, smaller "
-    "initial parameters (std=)",
-    "{patience} times in a row fresh samples found an energy far above what the step before it promised: its samples "
-    "had missed where the wave function is. Try: more samples or chains, a smaller learning rate",
-    "{patience} steps in a row would have left the samples behind (effective samples below the limit). Try: a smaller "
-    "learning rate, a larger shift, more samples",
-    "{patience} steps in a row would have changed the energy far from what the gradient predicts. Try: a smaller "
-    "learning rate, a larger shift",
-    "chains are frozen: they have not moved for {patience} steps while others did, or none moves. Try: another rule "
-    "(exchanges, global flips), parallel tempering, more chains",
-    "hardly any move was accepted for {patience} steps. Try: another rule, a smaller learning rate, importance "
-    "sampling (power=1)",
-    "the local updates of the ansatz disagree with its network by far more than rounding, so local energies are not "
-    "those of the wave function. Try: mending local_update of the model, or a state of "
-    "dataclasses.replace(ansatz, updates=None)",
-)  # fmt: skip
-PERSISTS = 5  # steps in a row that sampling may be in trouble
 _JUMP = 10.0  # error bars by which fresh samples may exceed what was promised
 _TARGET, _SOFTEST = 0.9, 1e-3  # of an adaptive shift: the ratio at which it stays, its smallest share of what was asked
-
-
-def sentences(trust: "Trust | None") -> tuple[str, ...]:
-    """Why a run with this judge may end, by the number of the reason."""
-    patience = PERSISTS if trust is None else trust.patience
-    return tuple(text.format(patience=patience) for text in SENTENCES)
 
 
 class Guard(eqx.Module):
@@ -209,14 +167,7 @@ class Trust(eqx.Module):
         new = moved.local_values(hamiltonian, there)
         new = new if further is None else new + further(moved, there)
         trial = reweigh(rows, log_new, local, new, tau)
-        slack = 2 * sigma * length + 3 * _known(trial.error) + 1e-9 * jnp.abs(trial.before)
-        finite = tree.all_finite(change) & jnp.isfinite(trial.change) & jnp.isfinite(length)
-        near, covered = jnp.abs(trial.change - slope) <= slack, trial.effective >= self.effective
-        reason = jnp.where(covered, int(Reason.PREDICTION), int(Reason.OVERLAP))
-        reason = jnp.where(finite, reason, int(Reason.NOT_FINITE))
-        return change, Verdict(
-            finite & near & covered, reason, slope, trial.change, trial.error, trial.effective, length
-        )
+        return change, _verdict(trial, slope, length, sigma, tree.all_finite(change), self.effective)
 
     def remember(
         self, guard: Guard, energy: Stats, verdict: Verdict, believed: Array, taken: Array, seen: Watch
@@ -255,6 +206,17 @@ class Trust(eqx.Module):
         ):
             status, why = jnp.where(there, int(code), status), jnp.where(there, cause, why)
         return plain_outcome(below, seen, status, why)
+
+
+@as_one
+def _verdict(trial: Trial, slope: Array, length: Array, sigma: Array, finite: Array, effective: Any) -> Verdict:
+    """Whether a step that was tried can be trusted."""
+    slack = 2 * sigma * length + 3 * _known(trial.error) + 1e-9 * jnp.abs(trial.before)
+    finite = finite & jnp.isfinite(trial.change) & jnp.isfinite(length)
+    near, covered = jnp.abs(trial.change - slope) <= slack, trial.effective >= effective
+    reason = jnp.where(covered, int(Reason.PREDICTION), int(Reason.OVERLAP))
+    reason = jnp.where(finite, reason, int(Reason.NOT_FINITE))
+    return Verdict(finite & near & covered, reason, slope, trial.change, trial.error, trial.effective, length)
 
 
 def plain_outcome(below: Array, seen: Watch, status: Any = 0, reason: Any = 0) -> tuple[Array, Array]:
@@ -358,17 +320,23 @@ def decide(trust: Trust, carry: dict, step: Point) -> tuple[dict, dict]:
     Returns:
         The point to go on from, with its guard, anchor and floor, and what to record.
     """
-    guard, verdict = carry["guard"], step.verdict
-    believed, doubt = trust.believed(guard, step.checked)
     finite = tree.all_finite({n: step.there[n] for n in ("memory", "metric")})
-    taken = believed & verdict.taken & finite & ~step.below
-    reason = jnp.where(believed, jnp.where(finite, verdict.reason, int(Reason.NOT_FINITE)), doubt)
-    guard = trust.remember(guard, step.energy, verdict, believed, taken, step.seen)
-    status, reason = trust.outcome(guard, reason, step.below, step.seen)
+    seen = step._replace(here=None, there=None)
+    guard, believed, taken, status, reason = _decided(trust, carry["guard"], seen, finite)
     point, anchor = gone_on(taken, believed, step.there, step.here, carry["anchor"])
-    info = {"taken": taken, "step_length": verdict.length, "step_effective": verdict.effective}
+    info = {"taken": taken, "step_length": step.verdict.length, "step_effective": step.verdict.effective}
     new = {**point, "guard": guard, "anchor": anchor, "floor": carry["floor"]}
     return new, {**info, "status": status, "reason": reason}
+
+
+@as_one
+def _decided(trust: Trust, guard: Guard, step: Point, finite: Array) -> tuple[Guard, Array, Array, Array, Array]:
+    """The guard after a step, whether the step before is believed and this one taken, status and reason."""
+    believed, doubt = trust.believed(guard, step.checked)
+    taken = believed & step.verdict.taken & finite & ~step.below
+    reason = jnp.where(believed, jnp.where(finite, step.verdict.reason, int(Reason.NOT_FINITE)), doubt)
+    guard = trust.remember(guard, step.energy, step.verdict, believed, taken, step.seen)
+    return guard, believed, taken, *trust.outcome(guard, reason, step.below, step.seen)
 
 
 def below_floor(energy: Stats, floor: Array) -> Array:

@@ -24,7 +24,8 @@ from drivers.measure import (
     opened,
     settled,
 )
-from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose, sentences
+from drivers.reasons import sentences
+from drivers.trust import Point, Trust, below_floor, copied, decide, plain_outcome, propose
 from qml._core import tree
 from qml._core.errors import ConfigError
 from qml._core.precision import real_dtype
@@ -33,7 +34,7 @@ from qml.estimate import SR, AbstractPreconditioner, Samples
 from qml.estimate.health import watch
 from qml.estimate.phase import added_forces, check_phases
 from qml.operator import AbstractOperator
-from qml.state import AbstractState, MCState
+from qml.state import AbstractState
 
 
 class VMC(AbstractDriver):
@@ -120,14 +121,15 @@ class VMC(AbstractDriver):
         state, samples = carry["state"].sample()
         local = state.local_values(self.hamiltonian, samples)
         samples, local = jax.lax.optimization_barrier((samples, local))  # the kernel of the solve is not made before
-        seen = watch(chains_of(state))
+        chains = chains_of(state)
+        seen = watch(chains)
         info = {**energy_info(state, samples, local), **observed(state, samples, self.observe)}
         energy, floor = info["energy"], carry["floor"]
         below = below_floor(energy, floor)
         added = self._added(state, samples, local) if self.phases else None
         change, memory, metric, extra = propose(self, state, samples, local, carry, added)
-        chains = state.sampler_state.log_psi if isinstance(state, MCState) else ()
-        sound = True if state.ansatz.fallback else tree.all_finite((chains, local, change))
+        known = () if chains is None else chains.log_psi
+        sound = True if state.ansatz.fallback else tree.all_finite((known, local, change))
         if self.trust is None:
             status, reason = plain_outcome(below, seen)
             moved = settled(state.with_params(optax.apply_updates(state.params, change)))

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 import jax.core
+import jax.numpy as jnp
 import jaxlib
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from qml._core.lazy import uncollected
 from qml._core.memory import check_memory
@@ -21,6 +23,8 @@ _ONCE = {**_STEADY, "xla_cpu_parallel_codegen_split_count": 1}
 if jaxlib.version.__version_info__ < (0, 11):  # newer ones have no other emitters
     _ONCE["xla_cpu_use_fusion_emitters"] = False
 _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
+# As XLA marks the small loops that it makes one kernel of. No sum of an array, sort, FFT or call can be in one.
+_KERNEL = {"xla_cpu_small_call": "true", "inlineable": "false"}
 
 
 def compiled(lowered: jax.stages.Lowered, *, often: bool = True) -> jax.stages.Compiled:
@@ -64,6 +68,33 @@ def once(
             return jitted()(*args)
         with uncollected():
             return _with_options(lambda options: jitted(*options.items())(*args), _LIGHT if light else _ONCE)
+
+    return call
+
+
+def as_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of single numbers that is one kernel on a CPU.
+
+    Left to itself XLA makes a kernel of nearly every number in it, and takes some 15 ms to compile each.
+
+    Args:
+        function: element by element, of numbers in any tree; given arrays it is an ordinary function. Not to be mapped
+            over tens of thousands of them, which XLA would share out to threads.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from qml._core.compile import as_one
+        >>> float(jax.jit(as_one(jnp.hypot))(3.0, 4.0))
+        5.0
+    """
+    kernel = jax.jit(function)
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        if jax.default_backend() != "cpu" or any(jnp.ndim(x) for x in jax.tree.leaves(args)):
+            return function(*args)
+        with set_xla_metadata(**_KERNEL):
+            return kernel(*args)
 
     return call
 

@@ -135,18 +135,20 @@ class RBMUpdate(LocalUpdate):
         if moves.shape[1] > 2:
             return super().sum_ratios(tables, cache, x, moves, elements, total)
         real, width = cache.real.dtype, self.high - self.low
-        present = jnp.asarray(moves >= 0, real)
+        present = jnp.asarray(moves >= 0, real) if np.any(moves < 0) else None
         if moves.shape[1] == 1:
             all_ = np.array_equal(moves[:, 0], np.arange(x.shape[1]))
             pairs = [t if all_ else t[moves[:, 0]] for t in tables["single"]]
         else:
-            first, last = (present[:, i, None] * tables["angles"][moves[:, i]] for i in range(2))
+            turned = [tables["angles"][moves[:, i]] for i in range(2)]
+            first, last = turned if present is None else (t * present[:, i, None] for i, t in enumerate(turned))
             pairs = _moves(jnp.stack([first + last, first - last], axis=1))  # the same way, or opposite ways
 
         def group(ratios: Array, inputs: tuple) -> tuple[Array, None]:
             move, here, element, *pairs = inputs
             now = jnp.take(x, jnp.maximum(move, 0), axis=1)
-            signs = ((total - 2 * now) // width).astype(real) * here[None, :]
+            signs = ((total - 2 * now) // width).astype(real)
+            signs = signs if here is None else signs * here[None, :]
             opposite = (signs[:, 0] * signs[:, -1] < 0).astype(jnp.int32)
             even, turn, logs = (t[None] if len(move) == 1 else rows_at(t, opposite) for t in pairs)
             product = _product((even if even.shape[1] else 1.0) + cache * (signs[:, :1] * turn))

@@ -146,13 +146,11 @@ def _statistics(values: Array, weights: Any, used: Any) -> Stats:
         count = jnp.asarray(used, int)
         steps = count // chains
     fewer = _larger(count - 1, 1)
-    rows = jnp.stack([w, jnp.ones_like(w)])  # sums as products with matrices compile to nothing
-    mean = (rows @ flat)[0]
+    mean = (w[None] @ flat)[0]  # sums as products with matrices compile to nothing
     apart = flat - mean[None]
-    residual = count * w[:, None] * apart
-    squares = rows @ jnp.concatenate([jnp.abs(apart) ** 2, jnp.abs(residual) ** 2], axis=1)
-    variance = squares[0, : mean.size] * (count / fewer)
-    scatter = squares[1, mean.size :] / fewer
+    residual, square = count * w[:, None] * apart, jnp.abs(apart) ** 2
+    squares = (w[None] @ jnp.concatenate([square, count * (count * w[:, None]) * square], axis=1))[0]
+    variance, scatter = squares[: mean.size] * (count / fewer), squares[mean.size :] / fewer
     # what rounding alone makes of a constant is no autocorrelation
     rounding = count * (4 * jnp.finfo(scatter.dtype).eps * jnp.abs(mean)) ** 2
     constant = scatter <= rounding

@@ -48,6 +48,12 @@ def eigh(matrix: Array) -> tuple[Array, Array]:
     LAPACK calls for several matrices share them out to the threads of XLA. With two such calls in one program on two
     cores those threads have been seen to wait for ever (jaxlib 0.10), even for matrices of 128 rows. Not to be
     differentiated.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from qml.linalg import eigh
+        >>> jax.vmap(eigh)(jnp.array([[[0.0, 1.0], [1.0, 0.0]], [[0.0, 2.0], [2.0, 0.0]]]))[0].tolist()
+        [[-1.0, 1.0], [-2.0, 2.0]]
     """
     levels, vectors = jnp.linalg.eigh(matrix)
     return levels, vectors

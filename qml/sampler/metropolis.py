@@ -125,7 +125,8 @@ class Metropolis(AbstractSampler):
         Returns:
             The new state, and the configurations.
         """
-        return _sample(self, ansatz, params, state, length, jnp.asarray(burn, jnp.int32))
+        # the type that scans count by: their loops then share kernels with this one
+        return _sample(self, ansatz, params, state, length, jnp.asarray(burn, int))
 
 
 @jax.jit(static_argnums=(1, 4))

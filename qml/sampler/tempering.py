@@ -122,7 +122,8 @@ class Tempering(AbstractSampler):
         self, ansatz: Ansatz, params: Params, state: SamplerState, length: int, burn: int | Int[Array, ""] = 0
     ) -> tuple[SamplerState, Int[Array, "length chains sites"]]:
         """Do `burn` sweeps, then keep one configuration of each chain at beta = 1 after each of `length` sweeps."""
-        return _sample(self, ansatz, params, state, length, jnp.asarray(burn, jnp.int32))
+        # the type that scans count by: their loops then share kernels with this one
+        return _sample(self, ansatz, params, state, length, jnp.asarray(burn, int))
 
 
 def swap(

@@ -14,7 +14,8 @@ import drivers
 import qml
 from drivers.bounds import lower_bound
 from drivers.io.doubts import consistency, doubts
-from drivers.trust import Reason, Verdict
+from drivers.reasons import Reason
+from drivers.trust import Verdict
 from qml._core.errors import ConfigError
 from qml.ansatz import to_ansatz
 from qml.ansatz.updates import LocalUpdate

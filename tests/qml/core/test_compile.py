@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qml._core import compile as options
-from qml._core.compile import compiled, once
+from qml._core.compile import as_one, compiled, once
 from qml.ansatz.layers import normal
 
 
@@ -25,6 +25,42 @@ def test_the_same_numbers_eager_in_a_program_and_mapped(light):
     np.testing.assert_allclose(
         jax.grad(lambda x: fast(x, 3).sum())(x), np.cos(x) + np.sin(2 * np.asarray(x)), atol=1e-14
     )
+
+
+def decision(a, b, trials):
+    size = jnp.hypot(a, b)
+    finite = jnp.isfinite(size) & (trials > 2)
+    return {"size": size, "taken": finite, "trials": jnp.where(finite, 0, trials + 1), "root": jnp.sqrt(a) / b}
+
+
+@pytest.mark.parametrize("a, b", [(3.0, 4.0), (0.0, 0.0), (-1.0, 2.0), (np.inf, 1.0), (np.nan, 1.0)])
+@pytest.mark.parametrize("trials", [2, 3])
+def test_one_kernel_of_numbers_gives_the_same(a, b, trials):
+    plain = jax.jit(decision)(a, b, trials)
+    for found in (as_one(decision)(a, b, trials), jax.jit(as_one(decision))(a, b, trials)):
+        jax.tree.map(
+            lambda x, y: np.testing.assert_array_max_ulp(np.asarray(x) * 1.0, np.asarray(y) * 1.0, 1), found, plain
+        )
+    mapped = jax.vmap(as_one(decision), in_axes=(0, None, None))(jnp.array([a, a]), b, trials)
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[1], y), mapped, as_one(decision)(a, b, trials))
+
+
+def test_numbers_are_one_kernel_and_arrays_an_ordinary_function():
+    def kernels(*args):
+        text = jax.jit(lambda *args: as_one(decision)(*args)).lower(*args).compile().as_text()
+        entry = text[text.index("ENTRY") :]
+        return entry.count(" fusion("), entry.count(" call(")
+
+    assert kernels(3.0, 4.0, 3) == (0, 1)
+    fusions, calls = kernels(jnp.ones(100), 4.0, 3)
+    assert fusions > 1 and calls == 0
+
+
+def test_one_kernel_is_differentiated():
+    def size(a):
+        return as_one(decision)(a, 4.0, 3)["size"]
+
+    np.testing.assert_allclose([jax.grad(size)(3.0), jax.jit(jax.grad(size))(3.0)], 0.6, rtol=1e-14)
 
 
 def test_the_compiler_takes_the_options_and_sums_stay_exact():
