@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from drivers.io import checkpoint as checkpoints
-from drivers.io.compiled import QUICK, Program, build, load
+from drivers.io.compiled import Program, build, load
 from drivers.io.describe import describe
 from drivers.io.layout import Layout, flatten
 from drivers.io.result import Result, SavedState
@@ -154,9 +154,9 @@ class AbstractDriver(eqx.Module):
         words = {"sentences": list(driver.sentences()), "facts": driver.facts(thing)}
         plan = {"steps": total, "checkpoint_every": checkpoint_every, **words}
         make = partial(build, outer=outer, inner=inner, export=False)
-        quick = QUICK if driver.quick and folder is None else ""
+        quick = driver.quick and folder is None
         if folder is None:
-            step, final = make(f"{quick}step"), partial(make, f"{quick}final")
+            step, final = make("step", quick=quick), partial(make, "final", quick=quick)
         else:
             step, final = _exported(folder, thing, (inputs, outer), inner, plan)
         opening, careful = make("start"), make if quick else None

@@ -18,7 +18,6 @@ from qml.state.base import with_fallback
 
 DIVERGED = 5  # the code of `Status.DIVERGED`
 REASON = 256  # a code is the status, plus so many times the number of a sentence
-QUICK = "quick "  # before a kind of program: without the slow ways, see `Ansatz.fallback`
 
 
 def guarded_step(driver: Any, old: list, layout: Layout, quick: bool = False) -> tuple[list, dict, Any, Any]:
@@ -62,11 +61,10 @@ def _is_stats(thing: Any) -> bool:
     return isinstance(thing, Stats)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _call(kind: str, outer: Layout, inner: Layout, inputs: list, leaves: list) -> Any:
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _call(kind: str, quick: bool, outer: Layout, inner: Layout, inputs: list, leaves: list) -> Any:
     """The one jitted function of all drivers: couplings are inputs, so a run with other couplings compiles nothing."""
     driver, thing = outer.unflatten(inputs)
-    quick, kind = kind.startswith(QUICK), kind.removeprefix(QUICK)
     if kind == "step":
         return guarded_step(driver, leaves, inner, quick)
     carry = inner.unflatten(leaves)
@@ -104,17 +102,18 @@ class Program:
 
 def _flat(kind: str, out: Any) -> Any:
     """What a program returns as plain lists."""
-    return (out[0], jax.tree.leaves(out[1]), *out[2:]) if kind.endswith("step") else jax.tree.leaves(out)
+    return (out[0], jax.tree.leaves(out[1]), *out[2:]) if kind == "step" else jax.tree.leaves(out)
 
 
-def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
+def build(kind: str, outer: Layout, inner: Layout, *, export: bool, quick: bool = False) -> Program:
     """Trace a function of a driver; with `export` the program that runs is the serialised one.
 
     Args:
-        kind: which function of the driver: `step`, `start`, `final` or `finish`, or a quick step or final.
+        kind: which function of the driver: `step`, `start`, `final` or `finish`.
         outer: layout of `(driver, thing)`.
         inner: layout of the carry.
         export: write the program as StableHLO and compile that.
+        quick: without the slow ways, see `Ansatz.fallback`.
 
     Raises:
         NotImplementedError, ValueError: the program cannot be exported (it calls back to the host).
@@ -122,19 +121,19 @@ def build(kind: str, outer: Layout, inner: Layout, *, export: bool) -> Program:
     start = time.perf_counter()
     inputs, leaves = outer.structs(), inner.structs()
     with uncollected():
-        traced = _call.trace(kind, outer, inner, inputs, leaves)
-    info = traced.out_info[1] if kind.endswith("step") else {} if kind == "finish" else traced.out_info
+        traced = _call.trace(kind, quick, outer, inner, inputs, leaves)
+    info = traced.out_info[1] if kind == "step" else {} if kind == "finish" else traced.out_info
     names = names_of(info)
     if not export:
 
         def make() -> Callable:
             with uncollected():
                 lowered = traced.lower()
-            run = compiled(lowered, often=kind.endswith("step"))
+            run = compiled(lowered, often=kind == "step")
             return lambda inputs, leaves: _flat(kind, run(inputs, leaves))
 
         return Program(make, names, b"", time.perf_counter() - start)
-    whole = jax.jit(lambda inputs, leaves: _flat(kind, _call(kind, outer, inner, inputs, leaves)))
+    whole = jax.jit(lambda inputs, leaves: _flat(kind, _call(kind, quick, outer, inner, inputs, leaves)))
     blob = bytes(jax.export.export(whole)(inputs, leaves).serialize())
     return load(blob, outer, inner, names, time.perf_counter() - start, often=kind == "step")
 
