@@ -19,7 +19,7 @@ from qml._core.types import Array, Bool, Float, Int, Params, PyTree
 from qml.estimate import AbstractPreconditioner, Samples, Stats, forces
 from qml.estimate.health import Watch
 from qml.estimate.metric import turn
-from qml.estimate.trial import Trial, cap, reweigh
+from qml.estimate.trial import Trial, reweigh, shortening
 from qml.state import AbstractState, MCState
 
 _JUMP = 10.0  # error bars by which fresh samples may exceed what was promised
@@ -156,11 +156,9 @@ class Trust(eqx.Module):
         rows, local = _some(samples, local, self.share)
         turned = turn(state.ansatz, state.params, rows.x, change, state.chunk)
         turned, apart = (v - m for v, m in zip((turned, local), rows.means(turned, local), strict=True))
-        slope, square, variance = rows.means(
-            jnp.real(jnp.conj(turned) * apart), jnp.abs(turned) ** 2, jnp.abs(apart) ** 2
-        )
-        change, scale = cap(change, jnp.sqrt(square), self.length)
-        slope, length, sigma = 2 * slope * scale, jnp.sqrt(square) * scale, jnp.sqrt(variance)
+        means = rows.means(jnp.real(jnp.conj(turned) * apart), jnp.abs(turned) ** 2, jnp.abs(apart) ** 2)
+        slope, length, sigma, scale = _first_order(jnp.stack(means), self.length)
+        change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
         moved = state.with_params(tree.axpy(1.0, change, state.params))
         log_new = moved.log_psi(rows.x)
         there = Samples(rows.x, rows.weights, log_new, rows.chains, rows.used)
@@ -206,6 +204,16 @@ class Trust(eqx.Module):
         ):
             status, why = jnp.where(there, int(code), status), jnp.where(there, cause, why)
         return plain_outcome(below, seen, status, why)
+
+
+@as_one
+def _first_order(means: Array, limit: Any) -> tuple[Array, Array, Array, Array]:
+    """Of the means of slope, squared length and variance: how a step that is kept short changes the energy, its length,
+    the spread of the energy, and the factor that keeps it short."""
+    slope, square, variance = means
+    length = jnp.sqrt(square)
+    scale = shortening(length, limit)
+    return 2 * slope * scale, length * scale, jnp.sqrt(variance), scale
 
 
 @as_one

@@ -25,6 +25,7 @@ if jaxlib.version.__version_info__ < (0, 11):  # newer ones have no other emitte
 _LIGHT = {**_ONCE, "xla_backend_optimization_level": 0}
 # As XLA marks the small loops that it makes one kernel of. No sum of an array, sort, FFT or call can be in one.
 _KERNEL = {"xla_cpu_small_call": "true", "inlineable": "false"}
+_ROW = 8  # numbers in a row that are still taken one by one
 
 
 def compiled(lowered: jax.stages.Lowered, *, often: bool = True) -> jax.stages.Compiled:
@@ -73,13 +74,13 @@ def once(
 
 
 def as_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of single numbers that is one kernel on a CPU.
+    """A function of single numbers, or of a few in a row, that is one kernel on a CPU.
 
     Left to itself XLA makes a kernel of nearly every number in it, and takes some 15 ms to compile each.
 
     Args:
-        function: element by element, of numbers in any tree; given arrays it is an ordinary function. Not to be mapped
-            over tens of thousands of them, which XLA would share out to threads.
+        function: element by element, of numbers in any tree; given longer arrays it is an ordinary function. Not to be
+            mapped over tens of thousands of them, which XLA would share out to threads.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -91,7 +92,7 @@ def as_one(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if jax.default_backend() != "cpu" or any(jnp.ndim(x) for x in jax.tree.leaves(args)):
+        if jax.default_backend() != "cpu" or any(jnp.size(x) > _ROW for x in jax.tree.leaves(args)):
             return function(*args)
         with set_xla_metadata(**_KERNEL):
             return kernel(*args)

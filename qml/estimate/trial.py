@@ -8,9 +8,9 @@ hardly has noise. `drivers.Trust` judges steps by both.
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
+from qml._core.compile import as_one
 from qml._core.types import Array, Float, Params
 from qml.ansatz.bridge import Ansatz
 from qml.estimate.metric import turn
@@ -46,12 +46,19 @@ def reweigh(samples: Samples, log_psi: Any, local: Any, moved_local: Any, tau: A
     log_ratio = 2 * (jnp.asarray(log_psi) - samples.log_psi).real
     ratio = jnp.exp(log_ratio - jnp.max(log_ratio))
     old, new = jnp.asarray(local).real, jnp.asarray(moved_local).real
-    size, square, before, after = samples.means(ratio, ratio**2, old, ratio * new)
-    after = after / size
+    size, before, after, change, effective = _reweighed(jnp.stack(samples.means(ratio, ratio**2, old, ratio * new)))
     influence = ratio / size * (new - after) - (old - before)
     square_sum = jnp.sum((samples.weights * influence) ** 2)
     error = jnp.zeros_like(after) if samples.chains is None else jnp.sqrt(2 * tau * square_sum)
-    return Trial(after - before, error, size**2 / square, before)
+    return Trial(change, error, effective, before)
+
+
+@as_one
+def _reweighed(means: Array) -> tuple[Array, ...]:
+    """Of the means of ratio, its square, old energy, and ratio times new energy: what a trial is made of."""
+    size, square, before, after = means
+    after = after / size
+    return size, before, after, after - before, size**2 / square
 
 
 def fubini_study(
@@ -70,13 +77,6 @@ def fubini_study(
     return jnp.sqrt(samples.mean(jnp.abs(moved - samples.mean(moved)) ** 2))
 
 
-def cap(change: Params, length: Any, trust: Any) -> tuple[Params, Array]:
-    """A change no longer than `trust` in the Fubini-Study length, and the factor by which it was scaled.
-
-    Args:
-        change: a tree like the parameters.
-        length: its length, see `fubini_study`.
-        trust: longest length; 0.1 to 0.3 is usual.
-    """
-    scale = jnp.where(length > trust, trust / jnp.where(length > 0, length, 1.0), 1.0)
-    return jax.tree.map(lambda c: (scale * c).astype(c.dtype), change), scale
+def shortening(length: Any, longest: Any) -> Array:
+    """The factor of a change that makes its Fubini-Study length no longer than `longest`; 0.1 to 0.3 is usual."""
+    return jnp.where(length > longest, longest / jnp.where(length > 0, length, 1.0), 1.0)

@@ -52,6 +52,7 @@ def test_numbers_are_one_kernel_and_arrays_an_ordinary_function():
         return entry.count(" fusion("), entry.count(" call(")
 
     assert kernels(3.0, 4.0, 3) == (0, 1)
+    assert kernels(jnp.ones(3), 4.0, 3) == (0, 1)
     fusions, calls = kernels(jnp.ones(100), 4.0, 3)
     assert fusions > 1 and calls == 0
 
