@@ -158,7 +158,7 @@ class Trust(eqx.Module):
         turned, apart = (v - m for v, m in zip((turned, local), rows.means(turned, local), strict=True))
         means = rows.means(jnp.real(jnp.conj(turned) * apart), jnp.abs(turned) ** 2, jnp.abs(apart) ** 2)
         slope, length, sigma, scale = _first_order(jnp.stack(means), self.length)
-        change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
+        change = tree.scaled(scale, change)
         moved = state.with_params(tree.axpy(1.0, change, state.params))
         log_new = moved.log_psi(rows.x)
         there = Samples(rows.x, rows.weights, log_new, rows.chains, rows.used)
@@ -291,7 +291,7 @@ def propose(
         gradient = found.update
         extra = {"solve": {"residual": found.residual, "steps": found.steps}} if "cg" in found.form else {}
     change, memory = driver.optimizer.update(gradient, carry["memory"], state.params)
-    change = jax.tree.map(lambda c: (scale * c).astype(c.dtype), change)
+    change = tree.scaled(scale, change)
     return change, memory, metric, {**extra, **factor_info(memory), "update_norm": tree.norm(gradient)}
 
 

@@ -19,6 +19,11 @@ def norm(a: PyTree) -> Array:
     return jnp.sqrt(sum((jnp.sum(jnp.abs(x) ** 2) for x in jax.tree.leaves(a)), start=jnp.zeros(())))
 
 
+def scaled(alpha: float | Array, x: PyTree) -> PyTree:
+    """`alpha * x`, each leaf kept in its dtype."""
+    return jax.tree.map(lambda a: (alpha * a).astype(a.dtype), x)
+
+
 def axpy(alpha: float | Array, x: PyTree, y: PyTree) -> PyTree:
     """`alpha * x + y`, each leaf kept in the dtype of `y`."""
     return jax.tree.map(lambda a, b: (alpha * a + b).astype(b.dtype), x, y)

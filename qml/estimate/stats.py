@@ -148,8 +148,9 @@ def _statistics(values: Array, weights: Any, used: Any) -> Stats:
     fewer = _larger(count - 1, 1)
     mean = (w[None] @ flat)[0]  # sums as products with matrices compile to nothing
     apart = flat - mean[None]
-    residual, square = count * w[:, None] * apart, jnp.abs(apart) ** 2
-    squares = (w[None] @ jnp.concatenate([square, count * (count * w[:, None]) * square], axis=1))[0]
+    share, square = count * w[:, None], jnp.abs(apart) ** 2
+    residual = share * apart
+    squares = (w[None] @ jnp.concatenate([square, count * share * square], axis=1))[0]
     variance, scatter = squares[: mean.size] * (count / fewer), squares[mean.size :] / fewer
     # what rounding alone makes of a constant is no autocorrelation
     rounding = count * (4 * jnp.finfo(scatter.dtype).eps * jnp.abs(mean)) ** 2
