@@ -143,7 +143,7 @@ def solve(strings: PauliStrings, theta: Array) -> Thermal:
 
 def lowest_level(strings: PauliStrings, direction: Array) -> Array:
     r"""$\lambda_{min}(\sum_j v_j P_j)$."""
-    return jnp.min(jax.lax.map(jnp.linalg.eigvalsh, blocks.blocks(strings, assemble(strings, direction))))
+    return jnp.min(jax.vmap(linalg.eigvalsh)(blocks.blocks(strings, assemble(strings, direction))))
 
 
 def log_partition(strings: PauliStrings, theta: Array) -> Array:

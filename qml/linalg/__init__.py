@@ -11,10 +11,11 @@ from qml.linalg.spectral import (
     sqrtm_h,
     trace_spectral,
 )
-from qml.linalg.threads import eigh, jitted, one_thread
+from qml.linalg.threads import eigh, eigvalsh, jitted, one_thread
 
 __all__ = [
     "eigh",
+    "eigvalsh",
     "expm_h",
     "frechet",
     "gibbs",

@@ -59,6 +59,19 @@ def eigh(matrix: Array) -> tuple[Array, Array]:
     return levels, vectors
 
 
+@jax.custom_batching.sequential_vmap
+def eigvalsh(matrix: Array) -> Array:
+    """Levels alone, as `eigh` gives them.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from qml.linalg import eigvalsh
+        >>> eigvalsh(jnp.array([[0.0, 1.0], [1.0, 0.0]])).tolist()
+        [-1.0, 1.0]
+    """
+    return jnp.linalg.eigvalsh(matrix)
+
+
 def jitted(function: Callable, **options: Any) -> Callable:
     """`jax.jit` of a function that solves dense problems; called from the host it runs on one BLAS thread.
 
